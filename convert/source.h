@@ -1,0 +1,61 @@
+// A checkpoint to convert: what it holds, and its bytes on request. One class per kind of checkpoint implements it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "format/bytes.h"
+#include "format/dtype.h"
+#include "format/status.h"
+
+namespace ingot {
+
+// One tensor of a source: dense, row-major, `size` bytes at `offset` of file `file`.
+struct SourceTensor {
+  std::string name;
+  DType dtype;
+  std::vector<uint64_t> shape;  // up to 8 dimensions; empty for a scalar
+  uint32_t file;                // index into files()
+  uint64_t offset;
+  uint64_t size;
+};
+
+// A file that tensors come from.
+struct SourceFile {
+  std::string name;  // the last component of its path: what is recorded as provenance
+  std::string path;
+  uint64_t size;
+};
+
+// A file that is carried along verbatim (config.json, tokenizer.json, ...).
+struct SourceAttachment {
+  std::string name;  // the last component
+  std::string path;
+};
+
+// Read-only and thread-safe once opened.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual std::string_view kind() const = 0;  // "safetensors", as messages name it
+  virtual const std::vector<SourceFile>& files() const = 0;
+  // In the order of (file, offset): reading them in this order reads each file from front to back. Names are unique.
+  virtual const std::vector<SourceTensor>& tensors() const = 0;
+  virtual const std::vector<SourceAttachment>& attachments() const = 0;
+  // Free-form key/value pairs of the source (safetensors' __metadata__), sorted by key.
+  virtual const std::vector<std::pair<std::string, std::string>>& metadata() const = 0;
+  // Reads bytes of a source file; kBadInput if it is shorter than it was, kIo if it cannot be read.
+  virtual Status Read(uint32_t file, uint64_t offset, std::span<std::byte> out) const = 0;
+};
+
+// Opens any source, detected by content, not by extension: a directory in the Hugging Face layout
+// (model.safetensors.index.json, else model.safetensors, else the only checkpoint file in it) or a .safetensors file.
+// Everything in the headers is checked before this returns. Errors: kIo, kBadInput; each names the file, the tensor and
+// the values.
+Result<std::unique_ptr<Source>> OpenSource(const std::string& path);
+
+}  // namespace ingot
