@@ -32,8 +32,8 @@ void Store(std::byte* at, T value) {
 // Appends it to a growing buffer.
 template <typename T>
 void Append(std::vector<std::byte>& to, T value) {
-  const auto* bytes = reinterpret_cast<const std::byte*>(&value);
-  to.insert(to.end(), bytes, bytes + sizeof value);
+  to.resize(to.size() + sizeof value);
+  Store(to.data() + to.size() - sizeof value, value);
 }
 
 inline void Append(std::vector<std::byte>& to, ByteSpan bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }

@@ -1,0 +1,122 @@
+#include "runtime/container.h"
+
+#include <sys/mman.h>
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <mutex>
+
+namespace ingot {
+namespace {
+
+constexpr uint64_t kHugePage = 2u << 20;
+
+Error ErrorOf(const std::string& path, const Violation& violation) { return {ErrorCode::kBadInput, TextOf(path, violation)}; }
+
+// The header, if the file can be read by it: one bad slot is forgiven.
+Result<Header> OpenHeader(const File& file) {
+  std::array<std::byte, kHeaderSize> bytes{};
+  const uint64_t there = std::min<uint64_t>(file.size(), kHeaderSize);
+  if (auto read = file.ReadAt(0, std::span(bytes).first(there)); !read) return Propagate(read);
+  Report report;
+  const HeaderPair pair = ReadHeader(ByteSpan(bytes).first(there), file.size(), report);
+  for (const Violation& v : report.violations()) {
+    if (!IsRepairable(pair, v)) return tl::unexpected(ErrorOf(file.path(), v));
+  }
+  return pair.header;
+}
+
+}  // namespace
+
+std::string TextOf(const std::string& file, const Violation& v) {
+  return fmt::format("{}: {}: {}: {}", file, v.rule, v.place, v.message);
+}
+
+Result<IndexBytes> ReadPrivate(const File& file, uint64_t offset, uint64_t size) {
+  const uint64_t room = std::max<uint64_t>((size + kHugePage - 1) & ~(kHugePage - 1), kHugePage);
+  // Room for alignment to a huge page; a small index takes the heap instead.
+  if (size < kHugePage) {
+    auto bytes = std::make_shared<std::vector<std::byte>>(size);
+    if (auto read = file.ReadAt(offset, *bytes); !read) return Propagate(read);
+    return IndexBytes{bytes, *bytes};
+  }
+  const uint64_t mapped = room + kHugePage;
+  void* at = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) return Fail(ErrorCode::kIo, "{}: no memory for an index of {} bytes", file.path(), size);
+  std::shared_ptr<void> owner(at, [mapped](void* p) { munmap(p, mapped); });
+  auto* start = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(at) + kHugePage - 1) & ~uintptr_t{kHugePage - 1});
+  madvise(start, room, MADV_HUGEPAGE);
+  const std::span<std::byte> bytes(start, size);
+  if (auto read = file.ReadAt(offset, bytes); !read) return Propagate(read);
+  return IndexBytes{owner, bytes};
+}
+
+Result<std::shared_ptr<const Container>> Container::Open(const std::string& path) {
+  auto file = File::OpenForReading(path);
+  if (!file) return Propagate(file);
+  auto header = OpenHeader(*file);
+  if (!header) return Propagate(header);
+  auto bytes = ReadPrivate(*file, header->index_offset, header->index_size);
+  if (!bytes) return Propagate(bytes);
+  const Hash128 hash = Xxh3_128(bytes->bytes);
+  if (hash != header->index_hash) {
+    return Fail(ErrorCode::kBadInput, "{}: R-HDR-10: index: the {} bytes at {} have the hash {}, expected {}", path, header->index_size,
+                header->index_offset, ToHex(hash), ToHex(header->index_hash));
+  }
+  Report report(1);
+  auto index = Index::Open(std::move(*bytes), *header, report);
+  if (!report.ok()) return tl::unexpected(ErrorOf(path, report.violations().front()));
+  return std::shared_ptr<const Container>(new Container(std::move(*file), std::move(*index)));
+}
+
+ChunkResult<void> ReadAndCheckChunk(const File& file, const Index& index, uint32_t number, uint64_t chunk, FrameDecoder& decoder,
+                                    std::span<std::byte> out) {
+  const PlaneRecord plane = index.plane(number);
+  const auto io_fault = [](const Status& status) { return tl::unexpected(ChunkFault{"", status.error().message}); };
+  if (plane.framed()) {
+    const FrameRecord frame = index.frame(static_cast<uint32_t>(plane.first_frame + chunk));
+    std::vector<std::byte> stored(frame.size);
+    if (auto read = file.ReadAt(plane.offset + frame.offset, stored); !read) return io_fault(read);
+    if (auto decoded = decoder.Decode(frame, stored, out); !decoded) return decoded;
+  } else if (auto read = file.ReadAt(plane.offset + chunk * kChunkSize, out); !read) {
+    return io_fault(read);
+  }
+  return CheckChunk(out, index.chunk(static_cast<uint32_t>(plane.first_chunk + chunk)));
+}
+
+Status Container::ReadChunk(uint32_t plane, uint64_t chunk, FrameDecoder& decoder, std::span<std::byte> out) const {
+  auto checked = ReadAndCheckChunk(file_, index_, plane, chunk, decoder, out);
+  if (checked) return {};
+  const ChunkFault& fault = checked.error();
+  if (fault.rule.empty()) return Fail(ErrorCode::kIo, "{}", fault.message);
+  return Fail(ErrorCode::kBadInput, "{}: {}: plane {}, chunk {}: {}", path(), fault.rule, plane, chunk, fault.message);
+}
+
+Result<std::vector<std::byte>> Container::ReadPlane(uint32_t number) const {
+  const PlaneRecord plane = index_.plane(number);
+  const uint64_t chunks = plane.chunk_count();
+  // Memory grows with what has been read and verified, not with what the index claims.
+  constexpr uint64_t kChunksAtOnce = 16;
+  std::vector<std::byte> bytes;
+  bytes.reserve(std::min<uint64_t>(plane.size, plane.framed() ? kChunksAtOnce * kChunkSize : plane.size));
+  for (uint64_t first = 0; first < chunks; first += kChunksAtOnce) {
+    const uint64_t last = std::min(chunks, first + kChunksAtOnce);
+    bytes.resize((last - 1) * kChunkSize + plane.chunk_size(last - 1));
+    std::mutex mutex;
+    Status status;
+    tbb::parallel_for(first, last, [&](uint64_t chunk) {
+      thread_local FrameDecoder decoder;
+      auto read = ReadChunk(number, chunk, decoder, std::span(bytes).subspan(chunk * kChunkSize, plane.chunk_size(chunk)));
+      if (!read) {
+        const std::lock_guard lock(mutex);
+        if (status) status = std::move(read);
+      }
+    });
+    if (!status) return Propagate(status);
+  }
+  return bytes;
+}
+
+}  // namespace ingot
