@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -74,12 +74,12 @@ TEST_CASE("every width and length comes back, and padding is zero") {
       const size_t padded = (cols + 63) / 64 * 64;
       std::vector<uint8_t> back(padded, 0xEE);
       UnpackRowScalar(rows, padded, bits, back.data());
-      CHECK(std::memcmp(back.data(), codes.data(), cols) == 0);
+      CHECK(std::equal(codes.begin(), codes.end(), back.begin()));
       for (size_t c = cols; c < padded; ++c) CHECK(back[c] == 0);
 
       std::vector<uint8_t> exact(cols + 1, 0xEE);
       UnpackRowScalar(rows, cols, bits, exact.data());
-      CHECK(std::memcmp(exact.data(), codes.data(), cols) == 0);
+      CHECK(std::equal(codes.begin(), codes.end(), exact.begin()));
       CHECK(exact[cols] == 0xEE);
     }
   }

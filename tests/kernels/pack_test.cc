@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <cstring>
+#include <algorithm>
 #include <random>
 #include <vector>
 
@@ -34,7 +34,7 @@ void CheckOneRow(const std::vector<uint8_t>& codes, uint64_t cols, int bits) {
   std::vector<uint8_t> back(cols + 2, 0xEE), wanted(cols);
   UnpackRowScalar(expected.const_rows(), cols, bits, wanted.data());
   UnpackRow(packed.const_rows(), cols, bits, back.data() + 1);
-  CHECK(std::memcmp(back.data() + 1, wanted.data(), cols) == 0);
+  CHECK(std::equal(wanted.begin(), wanted.end(), back.begin() + 1));
   CHECK(back.front() == 0xEE);
   CHECK(back.back() == 0xEE);
 }
