@@ -3,13 +3,13 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <source_location>
 
 namespace ingot {
 
-inline void Require(bool condition, std::source_location where = std::source_location::current()) {
+// The defaults name the caller's line.
+inline void Require(bool condition, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   if (condition) return;
-  std::fprintf(stderr, "%s:%u: a requirement does not hold\n", where.file_name(), static_cast<unsigned>(where.line()));
+  std::fprintf(stderr, "%s:%d: a requirement does not hold\n", file, line);
   std::abort();
 }
 

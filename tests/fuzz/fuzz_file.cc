@@ -1,0 +1,110 @@
+// The input is the image of a whole .ingot file, with its hashes made right. It is validated, opened and read as a file
+// in memory, the way the tools do it: whatever its bytes are, the only outcomes are an answer and a refusal.
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "runtime/model.h"
+#include "runtime/tensor_reader.h"
+#include "runtime/validate.h"
+#include "tests/fuzz/image.h"
+#include "tests/fuzz/require.h"
+
+namespace ingot {
+namespace {
+
+// Gives every chunk the hash of its bytes, as far as the index can be found: planes that are stored raw and whose
+// record is whole.
+void RepairChunks(Image& image) {
+  Report report;
+  const HeaderPair pair =
+      ReadHeader(ByteSpan(image).first(std::min<size_t>(image.size(), kHeaderSize)), image.size(), report);
+  if (!pair.current) return;
+  const Header& h = pair.header;
+  if (!InRange(h.index_offset, h.index_size, image.size())) return;
+  const auto bytes = std::make_shared<Image>(image.begin() + static_cast<ptrdiff_t>(h.index_offset),
+                                             image.begin() + static_cast<ptrdiff_t>(h.index_offset + h.index_size));
+  Report of_index;
+  Index::Soundness soundness;
+  const auto index = Index::Open({bytes, *bytes}, h, of_index, &soundness);
+  if (!index || !soundness.planes) return;
+  std::byte* const chunks = image.data() + h.index_offset + index->table_offset(Table::kChunks);
+  const size_t stride = index->record_size(Table::kChunks);
+  for (uint32_t p = 0; p < index->plane_count(); ++p) {
+    const PlaneRecord plane = index->plane(p);
+    for (uint64_t c = 0; c < plane.chunk_count() && !plane.framed(); ++c) {
+      const Hash128 hash = Xxh3_128(ByteSpan(image).subspan(plane.offset + c * kChunkSize, plane.chunk_size(c)));
+      std::byte* const at = chunks + (plane.first_chunk + c) * stride;
+      Store(at, hash.low);
+      Store(at + 8, hash.high);
+    }
+  }
+}
+
+// A file that has no name in any folder.
+class MemoryFile {
+ public:
+  explicit MemoryFile(const Image& image) : descriptor_(memfd_create("fuzz", MFD_CLOEXEC)) {
+    Require(descriptor_ >= 0);
+    for (size_t at = 0; at < image.size();) {
+      const ssize_t wrote = write(descriptor_, image.data() + at, image.size() - at);
+      Require(wrote > 0);
+      at += static_cast<size_t>(wrote);
+    }
+  }
+  ~MemoryFile() { close(descriptor_); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+
+ private:
+  int descriptor_;
+};
+
+void ReadTensors(const Model& model) {
+  std::vector<float> values;
+  std::vector<std::byte> raw;
+  for (uint32_t i = 0; i < model.tensor_count() && i < 64; ++i) {
+    const auto reader = TensorReader::Open(model, i);
+    if (!reader) continue;
+    const uint64_t count = std::min<uint64_t>(reader->element_count(), 4096), last = reader->element_count() - count;
+    values.resize(count);
+    raw.resize(count * InfoOf(reader->dtype()).size);
+    for (const uint64_t first : {uint64_t{0}, last}) {
+      (void)reader->Decode(first, count, values.data());
+      (void)reader->ReadRaw(first, count, raw.data());
+    }
+  }
+}
+
+void UseFile(const std::string& path) {
+  const auto structure = ValidateFile(path, {.structure_only = true});
+  const auto validation = ValidateFile(path);
+  Require(structure.has_value() && validation.has_value());  // bytes are never an input/output failure
+  Require(structure->violations.size() <= validation->violations.size() || !validation->complete);
+  const auto model = Model::Open(path);
+  Require(model.has_value() || !structure->valid());  // what is valid can be opened
+  if (model) {
+    ReadTensors(**model);
+    Require((*model)->ContentDigest() == (*model)->ContentDigest());
+  } else {
+    Require(model.error().code == ErrorCode::kBadInput || (*structure).violations.front().rule == "R-SHD-4");
+  }
+}
+
+}  // namespace
+}  // namespace ingot
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(data);
+  ingot::Image image(bytes, bytes + size);
+  ingot::RepairHashes(image);
+  ingot::RepairChunks(image);
+  ingot::RepairHashes(image);
+  ingot::UseFile(ingot::MemoryFile(image).path());
+  return 0;
+}
