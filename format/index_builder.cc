@@ -56,6 +56,11 @@ void IndexBuilder::AddAlias(std::string name, std::string original) {
   tensors_.push_back({std::move(name), DType::kF32, {}, 0, {}, std::move(original)});
 }
 
+WrittenPlane IndexBuilder::RemoveAttachment(const std::string& name) {
+  auto node = attachments_.extract(name);
+  return std::move(node.mapped());
+}
+
 void IndexBuilder::AddShard(std::string name, const Hash128& names_digest, const Hash128& content_digest) {
   shards_.push_back({std::move(name), names_digest, content_digest});
 }

@@ -57,6 +57,11 @@ class IndexBuilder {
   void SetMetadata(std::string key, MetadataValue value) { metadata_[std::move(key)] = std::move(value); }
   // `plane.size` 0: an empty file.
   void AddAttachment(std::string name, WrittenPlane plane) { attachments_[std::move(name)] = std::move(plane); }
+  // False if there is none.
+  bool RemoveMetadata(const std::string& key) { return metadata_.erase(key) != 0; }
+  bool HasAttachment(const std::string& name) const { return attachments_.contains(name); }
+  // Takes an attachment out, which must be there; returns its plane.
+  WrittenPlane RemoveAttachment(const std::string& name);
   void AddShard(std::string name, const Hash128& names_digest, const Hash128& content_digest);
   void AddSource(std::string name, uint64_t size, const Hash128& hash, const Sha256& sha256);
   void AddDeadRange(uint64_t offset, uint64_t size) { dead_ranges_.push_back({offset, size}); }

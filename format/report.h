@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "format/text.h"
+
 namespace ingot {
 
 // One broken rule: its number ("R-HDR-2"), where, and the values found and expected.
@@ -38,15 +40,5 @@ class Report {
   size_t most_;
   std::vector<Violation> violations_;
 };
-
-// Text from a file, made fit to print: control characters, quotes, backslashes and bytes that are not UTF-8 are escaped; longer
-// than `most` bytes it is cut and marked.
-std::string Escape(std::string_view text, size_t most = 200);
-
-// Whether `text` is well-formed UTF-8 (no surrogates, no overlong forms, nothing above U+10FFFF).
-bool IsUtf8(std::string_view text);
-
-// Whether `name` is a safe file name of at most `components` components (spec/FORMAT.md, section 8).
-bool IsSafeName(std::string_view name, int components);
 
 }  // namespace ingot

@@ -179,8 +179,11 @@ bool IndexChecker::CheckEncoding(uint32_t number, const TensorRecord& t, uint64_
       index_.plane(e.first_plane).size == elements * InfoOf(static_cast<DType>(t.dtype)).size) {
     return true;
   }
-  if (!e.known()) return true;
   const std::string place = fmt::format("tensor '{}', encoding {}", Escape(t.name), number);
+  if (!e.known()) {
+    if (elements == 0) report_.Add("R-RAW-1", place, "kind {} for a tensor without elements", e.kind);
+    return elements != 0;
+  }
   return CheckEncodingContent(index_, number, place, static_cast<DType>(t.dtype), elements, nullptr, report_);
 }
 

@@ -32,6 +32,8 @@ class OutputFile {
   // fsync, rename to the target, fsync of the folder. Afterwards nothing can be written.
   Status Commit();
 
+  // Another name in the same folder, for a file that is named after its content.
+  void SetTarget(std::string target) { target_ = std::move(target); }
   const std::string& target() const { return target_; }
   const std::string& partial() const { return partial_; }
   // Wall seconds that the fsync of Commit took.

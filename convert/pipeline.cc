@@ -1,0 +1,225 @@
+#include "convert/pipeline.h"
+
+#include <tbb/concurrent_queue.h>
+#include <tbb/parallel_pipeline.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "convert/quantize/tensor_stats.h"
+#include "kernels/widen.h"
+
+namespace ingot {
+namespace {
+
+// Source bytes per block. Large enough to amortize a task, small enough that a dozen blocks in flight are a few MiB.
+constexpr uint64_t kBlockBytes = 1 << 20;
+
+// A piece of one tensor. Blocks are recycled: their memory stays warm.
+struct Block {
+  const Job* job = nullptr;
+  std::shared_ptr<const TensorEncoder> encoder;  // null: kept as it is
+  uint64_t first_row = 0, rows = 0;
+  bool last = false;  // of its tensor
+  std::vector<std::byte> source;
+  EncodedBlock encoded;
+  Status status;
+};
+
+class Pipeline {
+ public:
+  Pipeline(const Source& source, const std::vector<Job>& jobs, const ConvertOptions& options, SourceHasher& hasher, TensorSink& sink,
+           PipelineTotals& totals)
+      : source_(source), jobs_(jobs), options_(options), hasher_(hasher), sink_(sink), totals_(totals) {}
+
+  Status Run() {
+    const size_t tokens = 2 * static_cast<size_t>(tbb::this_task_arena::max_concurrency()) + 2;
+    tbb::parallel_pipeline(tokens, tbb::make_filter<void, Block*>(tbb::filter_mode::serial_in_order, [this](tbb::flow_control& fc) { return Next(fc); }) &
+                                       tbb::make_filter<Block*, Block*>(tbb::filter_mode::parallel, [](Block* block) { return Encode(block); }) &
+                                       tbb::make_filter<Block*, void>(tbb::filter_mode::serial_in_order, [this](Block* block) { Write(block); }));
+    return status_;
+  }
+
+ private:
+  // ---- first stage: reading, in order
+
+  Block* Take() {
+    Block* block = nullptr;
+    if (free_.try_pop(block)) return block;
+    blocks_.push_back(std::make_unique<Block>());
+    return blocks_.back().get();
+  }
+
+  Block* Next(tbb::flow_control& fc) {
+    if (stop_.load(std::memory_order_relaxed) || job_ == jobs_.size()) {
+      fc.stop();
+      return nullptr;
+    }
+    Block* block = Take();
+    block->status = Fill(*block);
+    if (!block->status) job_ = jobs_.size();  // the error travels down in its place in the order
+    return block;
+  }
+
+  Status Fill(Block& block) {
+    const Job& job = jobs_[job_];
+    block.job = &job;
+    if (next_row_ == 0) {
+      if (auto started = StartTensor(job); !started) return started;
+    }
+    block.encoder = encoder_;
+    block.first_row = next_row_;
+    block.rows = std::min(block_rows_, rows_ - next_row_);
+    next_row_ += block.rows;
+    block.last = next_row_ == rows_;
+    const uint64_t offset = job.tensor->offset + block.first_row * row_bytes_;
+    block.source.resize(block.rows * row_bytes_);
+    if (auto read = source_.Read(job.tensor->file, offset, block.source); !read) return read;
+    if (auto hashed = hasher_.Update(job.tensor->file, offset, block.source); !hashed) return hashed;
+    if (block.last) {
+      ++job_;
+      next_row_ = 0;
+    }
+    return {};
+  }
+
+  // For a tensor that is kept, a row is a byte, so that one of any size can be cut anywhere.
+  Status StartTensor(const Job& job) {
+    const SourceTensor& t = *job.tensor;
+    encoder_ = nullptr;
+    if (job.method.kind == MethodKind::kKeep) {
+      row_bytes_ = 1;
+      rows_ = t.size;
+      block_rows_ = kBlockBytes;
+      return {};
+    }
+    rows_ = MatrixRows(t);
+    row_bytes_ = MatrixCols(t) * InfoOf(t.dtype).size;
+    block_rows_ = std::max<uint64_t>(kBlockBytes / row_bytes_, 1);
+    auto encoder = MakeEncoder(job);
+    if (!encoder) return Propagate(encoder);
+    encoder_ = std::move(*encoder);
+    return {};
+  }
+
+  // Reads the whole tensor, as f32 rows in order.
+  template <typename Use>
+  Status ForRows(const SourceTensor& t, Use&& use) {
+    std::vector<float> values;
+    std::vector<std::byte> bytes;
+    const uint64_t cols = MatrixCols(t);
+    for (uint64_t row = 0; row < rows_; row += block_rows_) {
+      if (stop_.load(std::memory_order_relaxed)) return Interrupted();
+      const uint64_t count = std::min(block_rows_, rows_ - row);
+      bytes.resize(count * row_bytes_);
+      values.resize(count * cols);
+      if (auto read = source_.Read(t.file, t.offset + row * row_bytes_, bytes); !read) return read;
+      WidenToF32(t.dtype, bytes.data(), count * cols, values.data());
+      use(values.data(), row, count);
+    }
+    return {};
+  }
+
+  Result<std::shared_ptr<const TensorEncoder>> MakeEncoder(const Job& job) {
+    const SourceTensor& t = *job.tensor;
+    TensorStats stats(job.method, t.dtype, rows_, MatrixCols(t));
+    while (stats.NeedsPass()) {
+      if (auto fed = ForRows(t, [&](const float* values, uint64_t, uint64_t count) { stats.AddRows(values, count); }); !fed) return Propagate(fed);
+      stats.EndPass();
+    }
+    auto quantizer = GroupQuantizer::Create(job.method, t.dtype, MatrixCols(t), stats.fit(), options_.allow_nonfinite);
+    if (!quantizer) return tl::unexpected(Error{quantizer.error().code, fmt::format("tensor '{}': {}", ingot::Escape(t.name), quantizer.error().message)});
+    const std::vector<uint64_t> cuts = SplitColumns(MatrixCols(t), quantizer->group_cols(), options_.split_columns);
+    std::vector<uint64_t> outliers(cuts.size() - 1);
+    if (cuts.size() == 2) {
+      outliers[0] = stats.fit().outlier_count;
+    } else if (stats.fit().outlier_count != 0) {
+      if (auto counted = CountOutliers(t, stats.fit(), cuts, outliers); !counted) return Propagate(counted);
+    }
+    return std::make_shared<const TensorEncoder>(t, std::move(*quantizer), cuts, outliers);
+  }
+
+  // How many unstructured outliers lie in each range of columns: the planes of each part are placed before they are filled.
+  Status CountOutliers(const SourceTensor& t, const TensorFit& fit, const std::vector<uint64_t>& cuts, std::vector<uint64_t>& counts) {
+    const uint64_t cols = MatrixCols(t);
+    return ForRows(t, [&](const float* values, uint64_t first_row, uint64_t count) {
+      for (uint64_t r = 0; r < count; ++r) {
+        for (size_t part = 0; part + 1 < cuts.size(); ++part) {
+          for (uint64_t c = cuts[part]; c < cuts[part + 1]; ++c) {
+            const float v = values[r * cols + c];
+            counts[part] += std::isfinite(v) && fit.IsOutlier(std::bit_cast<uint32_t>(v) & 0x7FFFFFFFu, (first_row + r) * cols + c);
+          }
+        }
+      }
+    });
+  }
+
+  // ---- second stage: encoding, in any order
+
+  static Block* Encode(Block* block) {
+    if (block->status && block->encoder) {
+      block->status = block->encoder->Encode(block->source.data(), block->first_row, block->rows, block->encoded);
+    }
+    return block;
+  }
+
+  // ---- third stage: writing, in order
+
+  void Write(Block* block) {
+    if (status_) {
+      if (auto written = WriteBlock(*block); !written) {
+        status_ = std::move(written);
+        stop_ = true;
+      }
+    }
+    free_.push(block);
+  }
+
+  Status WriteBlock(Block& block) {
+    const SourceTensor& t = *block.job->tensor;
+    if (!block.status) {
+      const Error& e = block.status.error();
+      const bool named = e.message.find(source_.files()[t.file].name) != std::string::npos;
+      return tl::unexpected(Error{e.code, named ? e.message : fmt::format("{}: {}", source_.files()[t.file].path, e.message)});
+    }
+    if (!writer_) writer_.emplace(sink_, t, block.encoder);
+    if (auto written = block.encoder ? writer_->Append(block.encoded) : writer_->AppendRaw(block.source); !written) return written;
+    if (block.encoder) totals_.inexact_outliers += block.encoded.inexact_outliers;
+    if (block.last) {
+      if (auto finished = writer_->Finish(); !finished) return finished;
+      writer_.reset();
+    }
+    totals_.done_bytes += block.source.size();
+    return KeepGoing(options_.progress, totals_.done_bytes, totals_.total_bytes) ? Status{} : Interrupted();
+  }
+
+  const Source& source_;
+  const std::vector<Job>& jobs_;
+  const ConvertOptions& options_;
+  SourceHasher& hasher_;
+  TensorSink& sink_;
+  PipelineTotals& totals_;
+
+  std::vector<std::unique_ptr<Block>> blocks_;  // of the first stage, which is serial
+  tbb::concurrent_queue<Block*> free_;
+  std::atomic<bool> stop_{false};
+
+  // Of the first stage.
+  size_t job_ = 0;
+  uint64_t next_row_ = 0, rows_ = 0, row_bytes_ = 1, block_rows_ = 1;
+  std::shared_ptr<const TensorEncoder> encoder_;
+
+  // Of the third.
+  std::optional<TensorWriter> writer_;
+  Status status_;
+};
+
+}  // namespace
+
+Status RunPipeline(const Source& source, const std::vector<Job>& jobs, const ConvertOptions& options, SourceHasher& hasher, TensorSink& sink,
+                   PipelineTotals& totals) {
+  return Pipeline(source, jobs, options, hasher, sink, totals).Run();
+}
+
+}  // namespace ingot

@@ -1,0 +1,195 @@
+// ingot convert: a checkpoint becomes an .ingot file.
+#include "convert/convert.h"
+
+#include <charconv>
+#include <memory>
+
+#include "convert/recipe.h"
+#include "convert/selector.h"
+#include "convert/source.h"
+#include "format/report.h"
+#include "tools/command.h"
+#include "tools/output.h"
+#include "tools/progress.h"
+#include "tools/threads.h"
+
+namespace ingot {
+namespace {
+
+struct Options {
+  std::string source, target;
+  std::string preset, recipe_file;
+  MethodOptions method;
+  std::string shard_size, include, exclude;
+  ConvertOptions convert;
+  bool dry_run = false, quiet = false, json = false;
+  std::optional<int> threads;
+};
+
+// "4G", "500MB", "1.5GiB", "1048576": bytes. K, M, G, T are powers of 1000, Ki, Mi, ... of 1024.
+Result<uint64_t> ParseSize(const std::string& text) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string unit(end, text.data() + text.size());
+  if (unit.ends_with('B') || unit.ends_with('b')) unit.pop_back();
+  const bool binary = unit.ends_with('i');
+  if (binary) unit.pop_back();
+  double factor = 1;
+  constexpr std::string_view kUnits = "KMGT";
+  const size_t power = unit.size() == 1
+                           ? kUnits.find(static_cast<char>(std::toupper(static_cast<unsigned char>(unit[0]))))
+                           : kUnits.npos;
+  for (size_t i = 0; power != kUnits.npos && i <= power; ++i) factor *= binary ? 1024 : 1000;
+  const double bytes = value * factor;
+  if (error != std::errc() || (power == kUnits.npos && !unit.empty()) || !(bytes >= 1 && bytes < 1e18)) {
+    return Fail(ErrorCode::kUsage, "--shard-size '{}': expected bytes, such as 4G, 500MB or 1.5GiB", Escape(text));
+  }
+  return static_cast<uint64_t>(bytes);
+}
+
+// The recipe that the options ask for: a preset, a file, or one rule from --method and its companions.
+Result<SelectorOptions> ChooseRecipe(const Options& options) {
+  SelectorOptions selection;
+  const MethodOptions& m = options.method;
+  const bool has_method = !m.method.empty() || m.bits || m.group_size || m.symmetric || m.zero_point || m.scale_dtype ||
+                          m.clip || m.outliers || m.outlier_kind;
+  if (!options.preset.empty() + !options.recipe_file.empty() + has_method > 1) {
+    return Fail(ErrorCode::kUsage, "--preset, --recipe and --method with its options exclude each other");
+  }
+  if (!options.recipe_file.empty()) {
+    auto recipe = ReadRecipe(options.recipe_file);
+    if (!recipe) return Propagate(recipe);
+    selection.recipe = std::move(*recipe);
+    selection.rules_decide = true;
+  } else if (has_method) {
+    MethodOptions filled = m;
+    if (filled.method.empty()) filled.method = "linear";
+    auto method = MakeMethod(filled);
+    if (!method) return Propagate(method);
+    selection.recipe = RecipeOf("command line", *method);
+  } else {
+    const std::string name = options.preset.empty() ? "none" : options.preset;
+    const Preset* preset = FindPreset(name);
+    if (preset == nullptr)
+      return Fail(ErrorCode::kUsage, "--preset '{}': no such preset; `ingot presets` lists them", Escape(name));
+    selection.recipe = preset->recipe;
+  }
+  if (!options.include.empty()) selection.include = options.include;
+  if (!options.exclude.empty()) selection.exclude = options.exclude;
+  return selection;
+}
+
+Result<int> DryRun(const Source& source, const Options& options) {
+  auto plan = PlanConversion(source, options.convert.selection);
+  if (!plan) return Propagate(plan);
+  Json tensors = Json::array();
+  for (const PlannedTensor& t : *plan) {
+    if (options.json) {
+      tensors.push_back({{"name", t.name},
+                         {"dtype", InfoOf(t.dtype).name},
+                         {"shape", t.shape},
+                         {"method", MethodToText(t.method)},
+                         {"reason", t.reason}});
+    } else {
+      Print("{:<48} {:<8} {:<18} {}  ({})\n", Escape(t.name), InfoOf(t.dtype).name, ShapeText(t.shape),
+            MethodToText(t.method), t.reason);
+    }
+  }
+  if (options.json) Write(Dump(Json{{"source", source.kind()}, {"tensors", tensors}}) + "\n");
+  return kExitFine;
+}
+
+void PrintResult(const ConvertResult& r, const Source& source, const Options& options) {
+  const double rate = static_cast<double>(r.source_bytes) / 1e9 / r.seconds;
+  if (options.json) {
+    Write(Dump(Json{{"source", source.kind()},
+                    {"files", r.files},
+                    {"tensors", r.tensors},
+                    {"quantized", r.quantized},
+                    {"source_bytes", r.source_bytes},
+                    {"file_bytes", r.file_bytes},
+                    {"inexact_outliers", r.inexact_outliers},
+                    {"content_digest", "xxh3:" + ToHex(r.content_digest)},
+                    {"seconds", r.seconds},
+                    {"sync_seconds", r.sync_seconds},
+                    {"gb_per_second", rate}}) +
+          "\n");
+    return;
+  }
+  if (options.quiet) return;
+  Print("{}: {} ({}) of {}, {} quantized, {} -> {}\n", WithoutControls(options.target), Counted(r.tensors, "tensor"),
+        source.kind(), WithoutControls(options.source), r.quantized, HumanBytes(r.source_bytes),
+        HumanBytes(r.file_bytes));
+  if (r.files.size() > 1) Print("{} shards and a manifest\n", r.files.size() - 1);
+  if (r.inexact_outliers != 0)
+    Print("{} outliers come back rounded: no stored value gives their exact sum\n", Grouped(r.inexact_outliers));
+  Print("content digest xxh3:{}\n{:.2f} s, {:.2f} GB/s of source, of that the final flush {:.2f} s\n",
+        ToHex(r.content_digest), r.seconds, rate, r.sync_seconds);
+}
+
+Result<int> RunConvert(Options& options) {
+  auto selection = ChooseRecipe(options);
+  if (!selection) return Propagate(selection);
+  options.convert.selection = std::move(*selection);
+  if (!options.shard_size.empty()) {
+    auto size = ParseSize(options.shard_size);
+    if (!size) return Propagate(size);
+    options.convert.shard_size = *size;
+  }
+  auto source = OpenSource(options.source);
+  if (!source) return Propagate(source);
+  if (options.dry_run) return DryRun(**source, options);
+  auto result = [&] {
+    Progress progress("converting", options.quiet || options.json);
+    options.convert.progress = progress.fn();
+    return Convert(**source, options.source, options.target, options.convert);
+  }();
+  if (!result) return Propagate(result);
+  PrintResult(*result, **source, options);
+  return kExitFine;
+}
+
+void AddMethodOptions(CLI::App* command, Options& o) {
+  command->add_option("--preset", o.preset, "a recipe by name; `ingot presets` lists them (default: none)");
+  command->add_option("--recipe", o.recipe_file, "a recipe: a JSON file with an ordered list of rules");
+  command->add_option("--method", o.method.method, "one method for all chosen tensors: linear, nf4, fp4, keep");
+  command->add_option("--bits", o.method.bits, "1 to 8");
+  command->add_option("--group-size", o.method.group_size, "columns per group, or channel, or tensor");
+  command->add_flag("--symmetric", o.method.symmetric, "no zero-point");
+  command->add_option("--zero-point", o.method.zero_point, "integer or float");
+  command->add_option("--scale-dtype", o.method.scale_dtype, "f32, f16 or bf16");
+  command->add_option("--clip", o.method.clip, "mse: search the range with the least squared error; or none");
+  command->add_option("--outliers", o.method.outliers, "ratio of values kept exactly, 0.01 is 1 %");
+  command->add_option("--outlier-kind", o.method.outlier_kind, "unstructured or columns");
+  command->add_option("--include", o.include, "also quantize tensors whose name matches");
+  command->add_option("--exclude", o.exclude, "keep tensors whose name matches as they are");
+}
+
+}  // namespace
+
+void AddConvert(CLI::App& app, Runner& runner) {
+  const auto o = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("convert", "Convert a checkpoint to an .ingot file");
+  command->add_option("SRC", o->source, "a Hugging Face folder or a .safetensors file")->required();
+  command->add_option("DST", o->target, "the file to write")->required();
+  AddMethodOptions(command, *o);
+  command->add_option("--split-columns", o->convert.split_columns, "parts along the columns of each quantized tensor")
+      ->check(CLI::Range(1, 65536));
+  command->add_option("--shard-size", o->shard_size, "at most so many bytes per file, such as 4G; writes a manifest");
+  command->add_option("--alignment", o->convert.alignment, "of planes in the file: a power of two from 64 to 2097152")
+      ->check(CLI::IsMember(
+          {64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576, 2097152}));
+  command->add_flag("--compress", o->convert.compress, "zstd where it saves 5 % of a plane");
+  command->add_flag("--sha256", o->convert.sha256, "record the SHA-256 of planes and sources too");
+  command->add_flag("--verify", o->convert.verify,
+                    "read the written file back and validate it before it gets its name");
+  command->add_flag("--allow-nonfinite", o->convert.allow_nonfinite, "convert weights that hold NaN or infinity");
+  AddThreadsOption(command, o->threads);
+  command->add_flag("--dry-run", o->dry_run, "print what would be done with each tensor, and why");
+  command->add_flag("--force", o->convert.force, "replace DST if it exists");
+  command->add_flag("--quiet", o->quiet, "no progress, no summary");
+  command->add_flag("--json", o->json, "the summary as JSON");
+  runner.Add(command, [o] { return WithThreads(o->threads, [o] { return RunConvert(*o); }); });
+}
+
+}  // namespace ingot
