@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 namespace ingot {
 namespace {
@@ -66,6 +68,46 @@ bool FitFloat(const Method& method, ValueRange range, GroupFit* fit) {
   return true;
 }
 
+float ClipStep(const Method& method) {
+  constexpr int kSteps[9] = {0, 7, 7, 6, 4, 3, 2, 1, 1};
+  return static_cast<float>(kSteps[method.bits]) * 0x1p-8f;
+}
+
+// The definitions of this file, put as FitCandidates wants them.
+ClipPlan PlanOf(const Method& method, ValueRange range) {
+  const auto levels = static_cast<float>((1 << method.bits) - 1);
+  ClipPlan plan{range.least,
+                range.greatest,
+                ClipStep(method),
+                levels,
+                levels,
+                ClipPlan::kFloat,
+                0.0f,
+                0,
+                0x1p-126f,
+                std::numeric_limits<float>::max()};
+  if (method.scale_dtype == DType::kF16) {
+    plan.dropped_bits = 13, plan.least_normal = 0x1p-14f, plan.largest = 65504.0f;
+  } else if (method.scale_dtype == DType::kBF16) {
+    plan.dropped_bits = 16;
+  }
+  if (!IsCodebook(method) && method.zero_point == ZeroPointKind::kFloat) return plan;
+  if (!IsCodebook(method) && method.zero_point == ZeroPointKind::kInteger) {
+    plan.zero_point = ClipPlan::kInteger;
+    plan.least = WithZero(range).least;
+    plan.greatest = WithZero(range).greatest;
+    return plan;
+  }
+  plan.zero_point = ClipPlan::kConstant;
+  plan.least = 0.0f;
+  plan.greatest = AbsMax(range);
+  plan.divisor = 1.0f;
+  if (IsCodebook(method)) return plan;
+  plan.zero = method.bits == 1 ? 0.5f : static_cast<float>(1 << (method.bits - 1));
+  plan.divisor = method.bits == 1 ? 0.5f : plan.zero - 1.0f;
+  return plan;
+}
+
 }  // namespace
 
 bool FitRange(const Method& method, ValueRange range, GroupFit* fit) {
@@ -104,27 +146,37 @@ float DecodeCode(const Method& method, GroupFit fit, uint8_t code) {
 }
 
 ValueRange ClippedRange(const Method& method, ValueRange range, size_t index) {
-  const int step = method.bits <= 2 ? 7 : method.bits == 3 ? 6 : 4;
-  const float c = 1.0f - static_cast<float>(index) * static_cast<float>(step) * 0x1p-8f;
+  const float c = 1.0f - static_cast<float>(index) * ClipStep(method);
   return {c * range.least, c * range.greatest};
 }
 
 bool ClipSearch::Begin(const Method& method, ValueRange range, GroupFit* unclipped) {
   method_ = method;
+  if (!FitCandidates(PlanOf(method, range), kClipCandidates, scales_, zeros_, candidates_)) {
+    return BeginSlowly(range, unclipped);
+  }
+  count_ = kClipCandidates;
+  std::iota(index_, index_ + count_, size_t{0});
+  std::fill(errors_, errors_ + count_, 0.0);
+  *unclipped = unclipped_ = {scales_[0], zeros_[0]};
+  return true;
+}
+
+bool ClipSearch::BeginSlowly(ValueRange range, GroupFit* unclipped) {
   count_ = 0;
   for (size_t i = 0; i < kClipCandidates; ++i) {
     GroupFit fit;
-    const bool fits = FitRange(method, i == 0 ? range : ClippedRange(method, range, i), &fit);
+    const bool fits = FitRange(method_, ClippedRange(method_, range, i), &fit);
     if (i == 0) *unclipped = unclipped_ = fit;
     if (i == 0 && !fits) return false;
     const float inverse = fit.scale == 0.0f ? 0.0f : 1.0f / fit.scale;
     const bool competes = fits && fit.scale != 0.0f && std::isfinite(inverse);
     if (i == 0 && !competes) return true;
     if (!competes) continue;
-    const bool grid = !IsCodebook(method);
-    const LinearGrid linear = grid ? GridOf(method, fit) : LinearGrid{};
+    const LinearGrid linear = IsCodebook(method_) ? LinearGrid{} : GridOf(method_, fit);
     index_[count_] = i;
-    fits_[count_] = fit;
+    scales_[count_] = fit.scale;
+    zeros_[count_] = fit.zero;
     errors_[count_] = 0.0;
     candidates_[count_++] = {inverse, linear.add, linear.low, linear.high};
   }
@@ -144,7 +196,7 @@ void ClipSearch::Add(const float* values, uint64_t count) {
     ClipErrorsLinear(values, count, candidates_, padded, sums);
   }
   for (size_t i = 0; i < count_; ++i) {
-    const double scale = fits_[i].scale;
+    const double scale = scales_[i];
     errors_[i] += scale * scale * static_cast<double>(sums[i]);
   }
 }
@@ -154,6 +206,10 @@ size_t ClipSearch::Best() const { return static_cast<size_t>(std::min_element(er
 
 size_t ClipSearch::Winner() const { return count_ == 0 ? 0 : index_[Best()]; }
 
-GroupFit ClipSearch::WinningFit() const { return count_ == 0 ? unclipped_ : fits_[Best()]; }
+GroupFit ClipSearch::WinningFit() const {
+  if (count_ == 0) return unclipped_;
+  const size_t best = Best();
+  return {scales_[best], zeros_[best]};
+}
 
 }  // namespace ingot

@@ -22,6 +22,7 @@
 #include <cstdint>
 
 #include "convert/method.h"
+#include "convert/quantize/clip_kernels.h"
 #include "convert/quantize/group_kernels.h"
 
 namespace ingot {
@@ -56,10 +57,10 @@ float DecodeCode(const Method& method, GroupFit fit, uint8_t code);
 // ---- the search for a clipped range (Method::mse_clip)
 //
 // Candidate i of kClipCandidates has the range c * least .. c * greatest with c = 1 - i * step / 256; the step is 7 for
-// 1 and 2 bits, 6 for 3 bits, else 4. The one with the least error wins, of equals the one with the larger range; its
-// error is (f64) s * s * sum, the sum as in group_kernels.h over the values in their order. Candidates whose scale does
-// not fit its type, is 0 or has no finite f32 reciprocal do not compete, except that the unclipped range wins where
-// nothing does; where it is the one that has no finite reciprocal, there is no search.
+// 1 and 2 bits, 6 for 3, 4 for 4, 3 for 5, 2 for 6, 1 for 7 and 8. The one with the least error wins, of equals the one
+// with the larger range; its error is (f64) s * s * sum, the sum as in clip_kernels.h over the values in their order.
+// Candidates whose scale does not fit its type, is 0 or has no finite f32 reciprocal do not compete, except that the
+// unclipped range wins where nothing does; where it is the one that has no finite reciprocal, there is no search.
 inline constexpr size_t kClipCandidates = 32;
 
 // The range of candidate `index`.
@@ -78,13 +79,15 @@ class ClipSearch {
   GroupFit WinningFit() const;
 
  private:
+  // Fits one by one; as Begin.
+  bool BeginSlowly(ValueRange range, GroupFit* unclipped);
   size_t Best() const;
 
   Method method_;
   GroupFit unclipped_;
-  size_t count_ = 0;                           // candidates that compete
-  size_t index_[kClipCandidates];              // of each its number
-  GroupFit fits_[kClipCandidates];             // and its fit
+  size_t count_ = 0;               // candidates that compete
+  size_t index_[kClipCandidates];  // of each its number, its fit
+  float scales_[kClipCandidates], zeros_[kClipCandidates];
   ClipCandidate candidates_[kClipCandidates];  // padded with copies to whole batches
   double errors_[kClipCandidates];
 };

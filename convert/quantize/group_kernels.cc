@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "convert/quantize/group_kernels.cc"
 #include "hwy/foreach_target.h"
 // After foreach_target.h.
+#include "convert/quantize/book_search-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -153,20 +154,13 @@ struct SignEncoder {
 };
 
 struct CodebookEncoder {
-  HWY_INLINE CodebookEncoder(float group_scale, const Codebook& codebook)
-      : scale(hn::Set(DF(), group_scale)), book(codebook) {}
+  HWY_INLINE CodebookEncoder(float group_scale, const BookSearch& search)
+      : scale(hn::Set(DF(), group_scale)), book(search) {}
   HWY_INLINE hn::Vec<DU8> operator()(VF w) const {
-    const VF x = hn::Div(w, scale);
-    // The codes ride through float registers, so that compare and select are of one kind on every target.
-    VF code = hn::BitCast(DF(), hn::Set(DU(), book.sorted_codes[0]));
-    for (size_t i = 0; i < 15; ++i) {
-      const VF next = hn::BitCast(DF(), hn::Set(DU(), book.sorted_codes[i + 1]));
-      code = hn::IfThenElse(hn::Gt(x, hn::Set(DF(), book.thresholds[i])), next, code);
-    }
-    return hn::TruncateTo(DU8(), hn::BitCast(DU(), code));
+    return hn::TruncateTo(DU8(), hn::BitCast(DU(), book.Nearest(hn::Div(w, scale))));
   }
   VF scale;
-  const Codebook& book;
+  const BookSearch& book;
 };
 
 void QuantizeLinearTarget(const float* row, uint64_t cols, uint64_t group, const LinearGrid* grids, uint8_t* codes) {
@@ -186,179 +180,17 @@ void QuantizeSignTarget(const float* row, uint64_t cols, uint8_t* codes) {
 
 void QuantizeCodebookTarget(const float* row, uint64_t cols, uint64_t group, const float* scales, const Codebook& book,
                             uint8_t* codes) {
+  // The codes ride through float registers, as the search's results.
+  HWY_ALIGN float code_bits[16];
+  for (size_t i = 0; i < 16; ++i) code_bits[i] = std::bit_cast<float>(uint32_t{book.sorted_codes[i]});
+  const BookSearch search(book.thresholds.data(), code_bits);
   for (uint64_t begin = 0, g = 0; begin < cols; begin += HWY_MIN(group, cols - begin), ++g) {
     const uint64_t count = HWY_MIN(group, cols - begin);
     if (scales[g] == 0.0f) {
       std::memset(codes + begin, book.zero_code, count);
     } else {
-      EncodeGroup(row + begin, count, CodebookEncoder(scales[g], book), codes + begin);
+      EncodeGroup(row + begin, count, CodebookEncoder(scales[g], search), codes + begin);
     }
-  }
-}
-
-// ---- sums of squared errors
-
-// The 16 virtual lanes in k vectors.
-template <size_t k>
-struct Bundle {
-  VF head;
-  Bundle<k - 1> tail;
-};
-template <>
-struct Bundle<1> {
-  VF head;
-};
-constexpr size_t kVectors = kLanes / hn::MaxLanes(DF());
-using Lanes = Bundle<kVectors>;
-
-template <size_t k>
-HWY_INLINE void SetZero(Bundle<k>& lanes) {
-  lanes.head = hn::Zero(DF());
-  if constexpr (k > 1) SetZero(lanes.tail);
-}
-
-template <size_t k, class Grid>
-HWY_INLINE void AddSquares(Bundle<k>& lanes, const float* values, const Grid& grid) {
-  const VF error = grid(hn::LoadU(DF(), values));
-  lanes.head = hn::Add(lanes.head, hn::Mul(error, error));
-  if constexpr (k > 1) AddSquares(lanes.tail, values + hn::MaxLanes(DF()), grid);
-}
-
-// The same for the first lanes only, those whose `mask` has all bits set; the others add +0, which changes nothing.
-template <size_t k, class Grid>
-HWY_INLINE void AddMaskedSquares(Bundle<k>& lanes, const float* values, const float* mask, const Grid& grid) {
-  const VF error = grid(hn::LoadU(DF(), values));
-  lanes.head = hn::Add(lanes.head, hn::And(hn::Mul(error, error), hn::LoadU(DF(), mask)));
-  if constexpr (k > 1) AddMaskedSquares(lanes.tail, values + hn::MaxLanes(DF()), mask + hn::MaxLanes(DF()), grid);
-}
-
-template <size_t k>
-HWY_INLINE void StoreLanes(const Bundle<k>& lanes, float* out) {
-  hn::StoreU(lanes.head, DF(), out);
-  if constexpr (k > 1) StoreLanes(lanes.tail, out + hn::MaxLanes(DF()));
-}
-
-// Lanes i, i+8, i+4, i+12 folded to 4 lanes, then those to one: the fixed tree.
-template <size_t k>
-HWY_INLINE float Fold(const Bundle<k>& lanes) {
-  HWY_ALIGN float four[4];
-#if HWY_TARGET == HWY_SCALAR
-  float all[kLanes];
-  StoreLanes(lanes, all);
-  for (size_t i = 0; i < 4; ++i) four[i] = (all[i] + all[i + 8]) + (all[i + 4] + all[i + 12]);
-#else
-  const hn::FixedTag<float, 4> d4;
-  if constexpr (k == 1) {
-    const hn::Half<DF> half;
-    const auto eight = hn::Add(hn::LowerHalf(half, lanes.head), hn::UpperHalf(half, lanes.head));
-    hn::Store(hn::Add(hn::LowerHalf(d4, eight), hn::UpperHalf(d4, eight)), d4, four);
-  } else if constexpr (k == 2) {
-    const auto eight = hn::Add(lanes.head, lanes.tail.head);
-    hn::Store(hn::Add(hn::LowerHalf(d4, eight), hn::UpperHalf(d4, eight)), d4, four);
-  } else {
-    static_assert(k == 4);
-    const auto even = hn::Add(lanes.head, lanes.tail.tail.head);
-    hn::Store(hn::Add(even, hn::Add(lanes.tail.head, lanes.tail.tail.tail.head)), d4, four);
-  }
-#endif
-  return (four[0] + four[2]) + (four[1] + four[3]);
-}
-
-template <class Grid>
-HWY_INLINE void SumBatch(const float* values, uint64_t count, const Grid (&grids)[kClipBatch], float* sums) {
-  Lanes a, b, c, d;
-  SetZero(a), SetZero(b), SetZero(c), SetZero(d);
-  uint64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    AddSquares(a, values + i, grids[0]);
-    AddSquares(b, values + i, grids[1]);
-    AddSquares(c, values + i, grids[2]);
-    AddSquares(d, values + i, grids[3]);
-  }
-  if (i < count) {
-    float last[kLanes] = {};
-    uint32_t mask[kLanes] = {};
-    std::memcpy(last, values + i, (count - i) * sizeof(float));
-    std::memset(mask, 0xFF, (count - i) * sizeof(float));
-    float float_mask[kLanes];
-    std::memcpy(float_mask, mask, sizeof mask);
-    AddMaskedSquares(a, last, float_mask, grids[0]);
-    AddMaskedSquares(b, last, float_mask, grids[1]);
-    AddMaskedSquares(c, last, float_mask, grids[2]);
-    AddMaskedSquares(d, last, float_mask, grids[3]);
-  }
-  sums[0] = Fold(a), sums[1] = Fold(b), sums[2] = Fold(c), sums[3] = Fold(d);
-}
-
-template <bool kHasAdd>
-struct LinearError {
-  explicit HWY_INLINE LinearError(const ClipCandidate& c)
-      : inverse(hn::Set(DF(), c.inverse)),
-        add(hn::Set(DF(), c.add)),
-        low(hn::Set(DF(), c.low)),
-        high(hn::Set(DF(), c.high)) {}
-  HWY_INLINE VF operator()(VF w) const {
-    const VF rounder = hn::Set(DF(), kRounder);
-    VF x = hn::Mul(w, inverse);
-    if constexpr (kHasAdd) x = hn::Add(x, add);
-    const VF point = hn::Sub(hn::Add(hn::Min(hn::Max(x, low), high), rounder), rounder);
-    return hn::Sub(x, point);
-  }
-  VF inverse, add, low, high;
-};
-
-struct SignError {
-  explicit HWY_INLINE SignError(const ClipCandidate& c) : inverse(hn::Set(DF(), c.inverse)) {}
-  HWY_INLINE VF operator()(VF w) const { return hn::Sub(hn::Abs(hn::Mul(w, inverse)), hn::Set(DF(), 0.5f)); }
-  VF inverse;
-};
-
-struct CodebookError {
-  HWY_INLINE CodebookError(const ClipCandidate& c, const Codebook& codebook)
-      : inverse(hn::Set(DF(), c.inverse)), book(codebook) {}
-  HWY_INLINE VF operator()(VF w) const {
-    const VF x = hn::Mul(w, inverse);
-    VF point = hn::Set(DF(), book.sorted_values[0]);
-    for (size_t i = 0; i < 15; ++i) {
-      const auto above = hn::Gt(x, hn::Set(DF(), book.thresholds[i]));
-      point = hn::IfThenElse(above, hn::Set(DF(), book.sorted_values[i + 1]), point);
-    }
-    return hn::Sub(x, point);
-  }
-  VF inverse;
-  const Codebook& book;
-};
-
-template <class Grid>
-HWY_INLINE void SumAll(const float* values, uint64_t count, const ClipCandidate* list, size_t candidates, float* sums) {
-  for (size_t i = 0; i < candidates; i += kClipBatch) {
-    const Grid grids[kClipBatch] = {Grid(list[i]), Grid(list[i + 1]), Grid(list[i + 2]), Grid(list[i + 3])};
-    SumBatch(values, count, grids, sums + i);
-  }
-}
-
-void ClipErrorsLinearTarget(const float* values, uint64_t count, const ClipCandidate* list, size_t candidates,
-                            float* sums) {
-  SumAll<LinearError<true>>(values, count, list, candidates, sums);
-}
-
-// Where no candidate has an `add`: adding 0 would not change the errors either.
-void ClipErrorsIntegerTarget(const float* values, uint64_t count, const ClipCandidate* list, size_t candidates,
-                             float* sums) {
-  SumAll<LinearError<false>>(values, count, list, candidates, sums);
-}
-
-void ClipErrorsSignTarget(const float* values, uint64_t count, const ClipCandidate* list, size_t candidates,
-                          float* sums) {
-  SumAll<SignError>(values, count, list, candidates, sums);
-}
-
-void ClipErrorsCodebookTarget(const float* values, uint64_t count, const Codebook& book, const ClipCandidate* list,
-                              size_t candidates, float* sums) {
-  for (size_t i = 0; i < candidates; i += kClipBatch) {
-    const CodebookError grids[kClipBatch] = {CodebookError(list[i], book), CodebookError(list[i + 1], book),
-                                             CodebookError(list[i + 2], book), CodebookError(list[i + 3], book)};
-    SumBatch(values, count, grids, sums + i);
   }
 }
 
@@ -375,10 +207,6 @@ HWY_EXPORT(SelectMagnitudesTarget);
 HWY_EXPORT(QuantizeLinearTarget);
 HWY_EXPORT(QuantizeSignTarget);
 HWY_EXPORT(QuantizeCodebookTarget);
-HWY_EXPORT(ClipErrorsLinearTarget);
-HWY_EXPORT(ClipErrorsIntegerTarget);
-HWY_EXPORT(ClipErrorsSignTarget);
-HWY_EXPORT(ClipErrorsCodebookTarget);
 
 bool GroupRanges(const float* row, uint64_t cols, uint64_t group, float* least, float* greatest) {
   return HWY_DYNAMIC_DISPATCH(GroupRangesTarget)(row, cols, group, least, greatest);
@@ -403,25 +231,6 @@ void QuantizeSign(const float* row, uint64_t cols, uint8_t* codes) {
 void QuantizeCodebook(const float* row, uint64_t cols, uint64_t group, const float* scales, const Codebook& book,
                       uint8_t* codes) {
   HWY_DYNAMIC_DISPATCH(QuantizeCodebookTarget)(row, cols, group, scales, book, codes);
-}
-
-void ClipErrorsLinear(const float* values, uint64_t count, const ClipCandidate* list, size_t candidates, float* sums) {
-  for (size_t i = 0; i < candidates; ++i) {
-    if (list[i].add != 0.0f) {
-      HWY_DYNAMIC_DISPATCH(ClipErrorsLinearTarget)(values, count, list, candidates, sums);
-      return;
-    }
-  }
-  HWY_DYNAMIC_DISPATCH(ClipErrorsIntegerTarget)(values, count, list, candidates, sums);
-}
-
-void ClipErrorsSign(const float* values, uint64_t count, const ClipCandidate* list, size_t candidates, float* sums) {
-  HWY_DYNAMIC_DISPATCH(ClipErrorsSignTarget)(values, count, list, candidates, sums);
-}
-
-void ClipErrorsCodebook(const float* values, uint64_t count, const Codebook& book, const ClipCandidate* list,
-                        size_t candidates, float* sums) {
-  HWY_DYNAMIC_DISPATCH(ClipErrorsCodebookTarget)(values, count, book, list, candidates, sums);
 }
 
 }  // namespace ingot

@@ -1,7 +1,6 @@
-// The loops of the quantizer over rows of f32 values, in SIMD. Every result has the same bits on every target: elements
-// are computed with exactly rounded operations, and sums run over 16 virtual lanes (element j of a sum belongs to lane
-// j mod 16) that are folded l[i] + l[i+8], then i and i+4, i and i+2, i and i+1, whatever the vector width.
-// Thread-safe: pure functions; no alignment is needed. The values are finite unless a function says otherwise.
+// The loops of the quantizer over rows of f32 values, in SIMD. Every result has the same bits on every target, as
+// elements are computed with exactly rounded operations. Thread-safe: pure functions; no alignment is needed. The
+// values are finite unless a function says otherwise.
 #pragma once
 
 #include <cstddef>
@@ -21,17 +20,6 @@ struct LinearGrid {
   uint8_t bias;  // the integer zero-point, else 0
   uint8_t zero_code;
 };
-
-// One candidate of a search for the clipping range. The error of a value is x - (the grid's nearest point to x), in
-// units of the scale, with x = RN(RN(w * inverse) + add) on a uniform grid and x = RN(w * inverse) on the others.
-struct ClipCandidate {
-  float inverse;  // RN(1 / scale)
-  float add;
-  float low;
-  float high;
-};
-
-inline constexpr size_t kClipBatch = 4;  // the number of candidates is a multiple of this
 
 // The least and the greatest value of each group of `group` columns (the last one ragged) of one row; the sign of a
 // zero is unspecified. Returns whether all values are finite; if not, the ranges are unspecified. cols, group > 0.
@@ -54,12 +42,5 @@ void QuantizeSign(const float* row, uint64_t cols, uint8_t* codes);
 // Infinities are clamped; there is no NaN.
 void QuantizeCodebook(const float* row, uint64_t cols, uint64_t group, const float* scales, const Codebook& book,
                       uint8_t* codes);
-
-// For each of `candidates` (a multiple of kClipBatch) the f32 sum of the squared errors of all values, in units of its
-// scale.
-void ClipErrorsLinear(const float* values, uint64_t count, const ClipCandidate* list, size_t candidates, float* sums);
-void ClipErrorsSign(const float* values, uint64_t count, const ClipCandidate* list, size_t candidates, float* sums);
-void ClipErrorsCodebook(const float* values, uint64_t count, const Codebook& book, const ClipCandidate* list,
-                        size_t candidates, float* sums);
 
 }  // namespace ingot

@@ -120,7 +120,8 @@ size_t Differences(const std::vector<float>& a, const std::vector<float>& b) {
 void CheckOutliers(const Method& m, const Result& got, const Tensor& t, const reference::Outcome& expected) {
   std::vector<float> h;
   const std::vector<float> w = DecodeAll(m, got, t, &h);
-  size_t misplaced = 0, inexact = 0, unrepresentable = 0;
+  size_t misplaced = 0, inexact = 0, unrepresentable = 0, opposed = 0;
+  const int top = (1 << m.bits) - 1;
   const bool has_zero = m.kind != MethodKind::kLinear || m.zero_point == ZeroPointKind::kInteger ||
                         (m.zero_point == ZeroPointKind::kSymmetric && m.bits > 1);
   for (size_t i = 0; i < w.size(); ++i) {
@@ -129,9 +130,14 @@ void CheckOutliers(const Method& m, const Result& got, const Tensor& t, const re
     if (!expected.outlier[i]) continue;
     inexact += w[i] != t.values[i];
     unrepresentable += RoundTo(got.outlier_dtype, h[i]) != h[i];
-    if (has_zero && std::isfinite(t.values[i]))
-      CHECK(reference::Decode(m, FitAt(m, got, t, i), got.rows.codes[i]) == 0.0f);
+    if (!std::isfinite(t.values[i])) continue;
+    const float base = reference::Decode(m, FitAt(m, got, t, i), got.rows.codes[i]);
+    if (has_zero) CHECK(base == 0.0f);
+    // The base never has the other sign than the value, where the grid has a point on that side.
+    const bool at_end = m.zero_point == ZeroPointKind::kFloat && (got.rows.codes[i] == (t.values[i] < 0 ? 0 : top));
+    opposed += base * t.values[i] < 0 && !at_end && FitAt(m, got, t, i).s != 0;
   }
+  CHECK(opposed == 0);
   CHECK(misplaced == 0);
   CHECK(inexact == got.rows.inexact_outliers);
   CHECK(unrepresentable == 0);

@@ -175,7 +175,7 @@ inline std::optional<Fit> FitGroup(const Method& m, const std::vector<std::vecto
   if (!whole || !m.mse_clip || whole->s == 0 || std::isinf(1.0f / whole->s)) return whole;
   Fit best = *whole;
   double least = std::numeric_limits<double>::infinity();
-  const int steps[] = {0, 7, 7, 6, 4, 4, 4, 4, 4};
+  const int steps[] = {0, 7, 7, 6, 4, 3, 2, 1, 1};
   for (int i = 0; i < 32; ++i) {
     const float c = static_cast<float>(256 - i * steps[m.bits]) / 256.0f;
     const auto fit = FitValues(m, c * lo, c * hi);
