@@ -1,0 +1,72 @@
+#include "convert/source.h"
+
+#include <array>
+#include <filesystem>
+
+#include "convert/detect.h"
+#include "convert/huggingface.h"
+#include "runtime/file.h"
+
+namespace ingot {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Opener = Result<std::unique_ptr<Source>> (*)(const std::string& path, std::vector<SourceAttachment> attachments);
+
+// What is done with a file of each kind: opened, or refused with a reason.
+struct KindRow {
+  FileKind kind;
+  Opener open;
+  std::string_view refusal;
+};
+constexpr std::array kKinds = {
+    KindRow{FileKind::kSafetensors, &OpenSafetensorsFile, ""},
+    KindRow{FileKind::kIngot, nullptr, "Ingot files are not read as a source yet"},
+    KindRow{FileKind::kGguf, nullptr, "GGUF files are not read yet"},
+    KindRow{FileKind::kZip, nullptr, "PyTorch checkpoints are not read yet"},
+    KindRow{FileKind::kPickle, nullptr, "PyTorch checkpoints are not read yet"},
+    KindRow{FileKind::kGitLfsPointer, nullptr, "the file itself was not downloaded (git lfs pull fetches it)"},
+    KindRow{FileKind::kJson, nullptr, "give the checkpoint itself, or the directory that holds it"},
+};
+
+Result<std::unique_ptr<Source>> OpenFile(const std::string& path, std::vector<SourceAttachment> attachments) {
+  const auto file = File::OpenForReading(path);
+  if (!file) return Propagate(file);
+  const auto kind = DetectKind(SourceOf(*file));
+  if (!kind) return Propagate(kind);
+  for (const KindRow& row : kKinds) {
+    if (row.kind != *kind) continue;
+    if (row.open != nullptr) return row.open(path, std::move(attachments));
+    return Fail(ErrorCode::kBadInput, "{}: a {}: {}", path, NameOf(*kind), row.refusal);
+  }
+  if (*kind == FileKind::kEmpty) return Fail(ErrorCode::kBadInput, "{}: an empty file, not a checkpoint", path);
+  return Fail(ErrorCode::kBadInput,
+              "{}: not a checkpoint: neither a safetensors, GGUF, PyTorch nor Ingot file by its first bytes", path);
+}
+
+Result<std::unique_ptr<Source>> OpenDirectory(const std::string& path) {
+  const auto checkpoint = FindCheckpoint(path);
+  if (!checkpoint) return Propagate(checkpoint);
+  auto attachments = FindAttachments(path);
+  if (!attachments) return Propagate(attachments);
+  switch (checkpoint->layout) {
+    case CheckpointPath::Layout::kSafetensorsIndex:
+      return OpenSafetensorsIndex(checkpoint->path, std::move(*attachments));
+    case CheckpointPath::Layout::kPyTorchIndex:
+      return Fail(ErrorCode::kBadInput, "{}: PyTorch checkpoints are not read yet", checkpoint->path);
+    case CheckpointPath::Layout::kFile:
+      break;
+  }
+  return OpenFile(checkpoint->path, std::move(*attachments));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Source>> OpenSource(const std::string& path) {
+  std::error_code error;
+  if (fs::is_directory(fs::status(path, error))) return OpenDirectory(path);
+  return OpenFile(path, {});
+}
+
+}  // namespace ingot
