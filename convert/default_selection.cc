@@ -1,5 +1,5 @@
-// Which tensors are weights of linear layers, by the names that Hugging Face models (and their kin) give them. A wrong
-// "keep" costs size, a wrong "quantize" costs quality: what is not recognised is kept, and --include overrides.
+// Which tensors are weights of linear layers, by the names that Hugging Face models (and their kin) give them: every matrix
+// but those whose name says that it is something else. --include and --exclude override.
 #include <algorithm>
 #include <array>
 
@@ -110,24 +110,10 @@ constexpr Pattern kScale[] = {{How::kEnds, "scale"},  {How::kEnds, "scales"}, {H
                               {How::kEnds, "zeros"},  {How::kIs, "absmax"},   {How::kIs, "scb"},
                               {How::kIs, "quant_map"}};
 constexpr Pattern kBias[] = {{How::kContains, "bias"}};
-// Last parts of the names of matrices: modules' weights, and parameters that have no module of their own.
-constexpr Pattern kMatrix[] = {{How::kIs, "weight"},
-                               {How::kStarts, "weight_ih"},
-                               {How::kStarts, "weight_hh"},
-                               {How::kEnds, "_weight"},
-                               {How::kEnds, "proj"},
-                               {How::kEnds, "projection"},
-                               {How::kIs, "kernel"},
-                               {How::kIs, "w1"},
-                               {How::kIs, "w2"},
-                               {How::kIs, "w3"},
-                               {How::kIs, "v1"},
-                               {How::kIs, "wi"},
-                               {How::kIs, "wo"},
-                               {How::kIs, "wq"},
-                               {How::kIs, "wk"},
-                               {How::kIs, "wv"},
-                               {How::kIs, "qkv"}};
+// Parameters that are matrices only by their shape: state-space decays, masks, tables.
+constexpr Pattern kNoWeight[] = {{How::kEnds, "_log"},   {How::kContains, "mask"},  {How::kContains, "table"},
+                                 {How::kEnds, "_ids"},   {How::kContains, "freqs"}, {How::kContains, "running_"},
+                                 {How::kContains, "token"}};
 constexpr Pattern kExperts[] = {{How::kContains, "expert"}, {How::kContains, "moe"}, {How::kEnds, "_exps"}};
 
 // Why a matrix with this name is not the weight of a linear layer, or nothing.
@@ -141,7 +127,7 @@ std::string_view ReasonToKeep(const NameParts& name) {
   if (FitsAny(name.module, kNorm)) return "norm";
   if (FitsAny(name.module, kRouter) || AnyFitsAny(name, kRouterAnywhere)) return "router";
   if (FitsAny(name.module, kConvolution)) return "convolution";
-  if (!FitsAny(name.leaf, kMatrix)) return "not the weight of a linear layer";
+  if (FitsAny(name.leaf, kNoWeight)) return "not the weight of a linear layer";
   return {};
 }
 

@@ -17,58 +17,6 @@ uint32_t MetadataScalarSize(uint8_t type) {
   return type < kSizes.size() ? kSizes[type] : 0;
 }
 
-std::string_view Index::heap_text(uint64_t offset, uint64_t size) const {
-  return AsText({view(Table::kHeap).data + offset, size});
-}
-
-TensorRecord Index::tensor(uint32_t i) const {
-  const std::byte* at = record(Table::kTensors, i);
-  TensorRecord t;
-  const uint32_t heap = Load<uint32_t>(at);
-  const uint16_t name_size = Load<uint16_t>(at + 4);
-  t.name = heap_text(heap, name_size);
-  t.dims = view(Table::kHeap).data + heap + name_size;
-  t.dtype = Load<uint8_t>(at + 6);
-  t.rank = Load<uint8_t>(at + 7);
-  t.axis = Load<uint8_t>(at + 8);
-  t.first_part = Load<uint32_t>(at + 12);
-  t.part_count = Load<uint32_t>(at + 16);
-  return t;
-}
-
-PartRecord Index::part(uint32_t i) const {
-  const std::byte* at = record(Table::kParts, i);
-  return {Load<uint64_t>(at), Load<uint32_t>(at + 8)};
-}
-
-EncodingRecord Index::encoding(uint32_t i) const {
-  const std::byte* at = record(Table::kEncodings, i);
-  EncodingRecord e;
-  e.kind = Load<uint16_t>(at);
-  e.flags = Load<uint8_t>(at + 2);
-  e.child_count = Load<uint8_t>(at + 3);
-  e.first_plane = Load<uint32_t>(at + 4);
-  e.payload_offset = Load<uint32_t>(at + 8);
-  e.payload_size = Load<uint16_t>(at + 12);
-  e.plane_count = Load<uint16_t>(at + 14);
-  return e;
-}
-
-PlaneRecord Index::plane(uint32_t i) const {
-  const std::byte* at = record(Table::kPlanes, i);
-  return {Load<uint64_t>(at), Load<uint64_t>(at + 8), Load<uint32_t>(at + 16), Load<uint32_t>(at + 20)};
-}
-
-Hash128 Index::chunk(uint32_t i) const {
-  const std::byte* at = record(Table::kChunks, i);
-  return {Load<uint64_t>(at), Load<uint64_t>(at + 8)};
-}
-
-FrameRecord Index::frame(uint32_t i) const {
-  const std::byte* at = record(Table::kFrames, i);
-  return {Load<uint64_t>(at), Load<uint32_t>(at + 8), Load<uint8_t>(at + 12), Load<uint64_t>(at + 16)};
-}
-
 MetadataRecord Index::metadata(uint32_t i) const {
   const std::byte* at = record(Table::kMetadata, i);
   const uint32_t heap = Load<uint32_t>(at);
@@ -105,16 +53,6 @@ Sha256 Index::sha256(uint32_t i) const {
   Sha256 out;
   std::memcpy(out.data(), record(Table::kSha256, i), out.size());
   return out;
-}
-
-ByteSpan Index::payload(const EncodingRecord& encoding) const {
-  return {view(Table::kHeap).data + encoding.payload_offset, encoding.payload_size};
-}
-
-uint64_t Index::stored_size(const PlaneRecord& plane) const {
-  if (!plane.framed()) return plane.size;
-  const FrameRecord last = frame(static_cast<uint32_t>(plane.first_frame + plane.chunk_count() - 1));
-  return last.offset + last.size;
 }
 
 std::optional<uint32_t> Index::FindTensor(std::string_view name) const {

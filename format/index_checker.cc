@@ -125,7 +125,7 @@ bool IndexChecker::CheckHeap() {
   return tiled && next == heap_size;
 }
 
-bool IndexChecker::CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t next_frame, uint64_t& end) {
+bool IndexChecker::CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t next_frame, uint64_t first_offset) {
   const PlaneRecord p = index_.plane(number);
   const auto place = [&] { return RecordPlace(Table::kPlanes, number); };
   if (p.size < 1) {
@@ -147,12 +147,11 @@ bool IndexChecker::CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t nex
   }
   const Header& h = index_.header_;
   const uint64_t stored = index_.stored_size(p);
-  if (p.offset < std::max(end, kHeaderSize) || p.offset % h.alignment != 0 || !InRange(p.offset, stored, h.file_end)) {
+  if (p.offset < first_offset || p.offset % h.alignment != 0 || !InRange(p.offset, stored, h.file_end)) {
     report_.Add("R-PLN-2", place(), "{} stored bytes at {}: expected at a multiple of {}, at or after {}, and within {}", stored, p.offset,
-                h.alignment, std::max(end, kHeaderSize), h.file_end);
+                h.alignment, first_offset, h.file_end);
     return false;
   }
-  end = p.offset + stored;
   return true;
 }
 
@@ -192,10 +191,11 @@ bool IndexChecker::CheckFrames(uint32_t number, const PlaneRecord& p) {
 
 bool IndexChecker::CheckTilings() {
   if (!CheckHeap()) return false;
-  uint64_t next_chunk = 0, next_frame = 0, end = 0;
+  uint64_t next_chunk = 0, next_frame = 0, first_offset = kHeaderSize;
   for (uint32_t i = 0; i < index_.plane_count(); ++i) {
-    if (!CheckPlane(i, next_chunk, next_frame, end)) return false;
+    if (!CheckPlane(i, next_chunk, next_frame, first_offset)) return false;
     const PlaneRecord p = index_.plane(i);
+    first_offset = p.offset + 1;
     next_chunk += p.chunk_count();
     if (p.framed()) next_frame += p.chunk_count();
   }
@@ -218,6 +218,7 @@ void IndexChecker::CheckRegions() {
   struct Region {
     uint64_t offset, size;
   };
+  if (dead_order_broken_) return;
   const Header& h = index_.header_;
   const uint32_t planes = index_.plane_count();
   const uint64_t dead = index_.count(Table::kDeadRanges);

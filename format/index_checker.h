@@ -24,7 +24,7 @@ class IndexChecker {
 
  private:
   bool CheckHeap();
-  bool CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t next_frame, uint64_t& end);
+  bool CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t next_frame, uint64_t first_offset);
   bool CheckFrames(uint32_t number, const PlaneRecord& plane);
   bool CheckTensor(uint32_t number, const TensorRecord& t);
   bool CheckShape(const std::string& place, const TensorRecord& t);
@@ -32,7 +32,7 @@ class IndexChecker {
   bool CheckAlias(uint32_t number, const TensorRecord& t);
   void CheckParts(uint32_t number, const TensorRecord& t);
   bool CheckEncoding(uint32_t number, const TensorRecord& t, uint64_t elements);
-  bool CheckChildren(uint32_t number, const EncodingRecord& e, const TensorRecord& t);
+  bool CheckGrandchildren(uint32_t number, const EncodingRecord& e, const TensorRecord& t);
   bool CheckCommon(uint32_t number, const EncodingRecord& e);
   bool CheckReserved(Table table, uint32_t number, uint32_t from, uint32_t size);
   void CheckOwners();
@@ -52,6 +52,7 @@ class IndexChecker {
   uint32_t next_part_ = 0;
   uint64_t next_encoding_ = 0;          // where the next root's children start
   bool part_order_broken_ = false;
+  bool dead_order_broken_ = false;
   std::vector<uint32_t> bad_encodings_;
 };
 

@@ -30,6 +30,7 @@ void IndexChecker::CheckTensors() {
     }
   }
   if (report_.full() || part_order_broken_) return;
+  part_order_broken_ = next_part_ != index_.count(Table::kParts) || next_encoding_ != index_.count(Table::kEncodings);
   if (next_part_ != index_.count(Table::kParts)) {
     report_.Add("R-TEN-8", "parts", "the tensors use {} parts, the table has {}", next_part_, index_.count(Table::kParts));
   } else if (next_encoding_ != index_.count(Table::kEncodings)) {
@@ -134,6 +135,10 @@ void IndexChecker::CheckParts(uint32_t number, const TensorRecord& t) {
       part_order_broken_ = true;
       return;
     }
+    if (!CheckGrandchildren(part.encoding, e, t)) {
+      part_order_broken_ = true;
+      return;
+    }
     if (part.encoding != next_encoding_ + e.child_count) {
       report_.Add("R-TEN-9", PlaceOf(t, number), "part {} has encoding {}, expected the next root, {}", p, part.encoding, next_encoding_ + e.child_count);
       part_order_broken_ = true;
@@ -172,7 +177,9 @@ bool IndexChecker::CheckCommon(uint32_t number, const EncodingRecord& e) {
 
 bool IndexChecker::CheckEncoding(uint32_t number, const TensorRecord& t, uint64_t elements) {
   const EncodingRecord e = index_.encoding(number);
-  if (e.child_count != 0 && !CheckChildren(number, e, t)) return false;
+  for (uint32_t c = number - e.child_count; c < number; ++c) {
+    if (!CheckCommon(c, index_.encoding(c))) return false;
+  }
   if (!CheckCommon(number, e)) return false;
   // A raw tensor, by far the most frequent one, in a few instructions.
   if (e.is(EncodingKind::kRaw) && e.plane_count == 1 && e.child_count == 0 && e.payload_size == 0 && elements != 0 &&
@@ -187,15 +194,12 @@ bool IndexChecker::CheckEncoding(uint32_t number, const TensorRecord& t, uint64_
   return CheckEncodingContent(index_, number, place, static_cast<DType>(t.dtype), elements, nullptr, report_);
 }
 
-bool IndexChecker::CheckChildren(uint32_t number, const EncodingRecord& e, const TensorRecord& t) {
+bool IndexChecker::CheckGrandchildren(uint32_t number, const EncodingRecord& e, const TensorRecord& t) {
   for (uint32_t c = number - e.child_count; c < number; ++c) {
-    const EncodingRecord child = index_.encoding(c);
-    if (child.child_count != 0) {
-      report_.Add("R-ENC-1", fmt::format("tensor '{}', encoding {}", Escape(t.name), c), "it is a child and has {} children itself",
-                  child.child_count);
-      return false;
-    }
-    if (!CheckCommon(c, child)) return false;
+    const uint8_t count = index_.encoding(c).child_count;
+    if (count == 0) continue;
+    report_.Add("R-ENC-1", fmt::format("tensor '{}', encoding {}", Escape(t.name), c), "it is a child and has {} children itself", count);
+    return false;
   }
   return true;
 }
@@ -217,6 +221,7 @@ void IndexChecker::CheckOthers() {
   for (uint32_t i = 0; i < index_.count(Table::kDeadRanges) && !report_.full(); ++i) {
     const DeadRange d = index_.dead_range(i);
     if (d.size < 1 || (i > 0 && d.offset <= previous)) {
+      dead_order_broken_ = true;
       report_.Add("R-DEAD-1", fmt::format("dead ranges record {}", i), "{} bytes at {} after one at {}", d.size, d.offset, previous);
     }
     previous = d.offset;

@@ -36,16 +36,19 @@ size_t DecodeUtf8(std::string_view text, char32_t& code_point) {
 }
 
 bool IsUtf8(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    if (text.size() - at >= 8 && (Load<uint64_t>(AsBytes(text).data() + at) & 0x8080808080808080u) == 0) {
+  const std::byte* bytes = AsBytes(text).data();
+  for (size_t at = 0; at < text.size();) {
+    const size_t left = text.size() - at;
+    if (left >= 8 && (Load<uint64_t>(bytes + at) & 0x8080808080808080u) == 0) {  // eight of ASCII
       at += 8;
-      continue;
+    } else if (static_cast<unsigned char>(text[at]) < 0x80) {
+      ++at;
+    } else {
+      char32_t value;
+      const size_t size = DecodeUtf8(text.substr(at), value);
+      if (size == 0) return false;
+      at += size;
     }
-    char32_t value;
-    const size_t size = DecodeUtf8(text.substr(at), value);
-    if (size == 0) return false;
-    at += size;
   }
   return true;
 }
