@@ -7,6 +7,7 @@
 #include "format/chunk.h"
 #include "format/index.h"
 #include "runtime/file.h"
+#include "runtime/mapping.h"
 
 namespace ingot {
 
@@ -14,7 +15,7 @@ namespace ingot {
 class ChunkVerifier {
  public:
   // Both must outlive it.
-  ChunkVerifier(const File& file, const Index& index) : file_(file), index_(index) {}
+  ChunkVerifier(const File& file, const Index& index) : file_(file), index_(index), mapping_(Mapping::Map(file)) {}
 
   // Checks every chunk on all of TBB's threads. `on_fault` is told of each bad one (a fault without a rule is an I/O failure), from any
   // thread; `on_bytes` of stored bytes that are done, now and then: returning false ends the run.
@@ -23,8 +24,10 @@ class ChunkVerifier {
 
  private:
   uint32_t PlaneOfChunk(uint64_t chunk) const;
+  ChunkResult<void> Check(uint32_t plane, uint64_t chunk, FrameDecoder& decoder, std::vector<std::byte>& buffer) const;
   const File& file_;
   const Index& index_;
+  std::optional<Mapping> mapping_;
 };
 
 }  // namespace ingot
