@@ -1,10 +1,8 @@
 // The input is the image of a whole .ingot file, with its hashes made right. It is validated, opened and read as a file
 // in memory, the way the tools do it: whatever its bytes are, the only outcomes are an answer and a refusal.
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +10,7 @@
 #include "runtime/tensor_reader.h"
 #include "runtime/validate.h"
 #include "tests/fuzz/image.h"
+#include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
 
 namespace ingot {
@@ -44,26 +43,6 @@ void RepairChunks(Image& image) {
     }
   }
 }
-
-// A file that has no name in any folder.
-class MemoryFile {
- public:
-  explicit MemoryFile(const Image& image) : descriptor_(memfd_create("fuzz", MFD_CLOEXEC)) {
-    Require(descriptor_ >= 0);
-    for (size_t at = 0; at < image.size();) {
-      const ssize_t wrote = write(descriptor_, image.data() + at, image.size() - at);
-      Require(wrote > 0);
-      at += static_cast<size_t>(wrote);
-    }
-  }
-  ~MemoryFile() { close(descriptor_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  std::string path() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
-
- private:
-  int descriptor_;
-};
 
 void ReadTensors(const Model& model) {
   std::vector<float> values;
