@@ -47,16 +47,20 @@ uint64_t EstimateBytes(const SourceTensor& t, const Method& m) {
 }
 
 // The jobs of each shard: consecutive tensors whose planes are at most shard_size together (one tensor at least).
-std::vector<std::vector<Job>> Distribute(const Source& source, const std::vector<PlannedTensor>& plan, uint64_t shard_size) {
+Result<std::vector<std::vector<Job>>> Distribute(const Source& source, const SelectorOptions& selection, uint64_t shard_size) {
+  auto selector = Selector::Make(selection);
+  if (!selector) return Propagate(selector);
   std::vector<std::vector<Job>> shards(1);
   uint64_t bytes = 0;
-  for (size_t i = 0; i < plan.size(); ++i) {
-    const uint64_t own = EstimateBytes(source.tensors()[i], plan[i].method);
+  for (const SourceTensor& t : source.tensors()) {
+    auto decision = selector->Decide(t);
+    if (!decision) return Propagate(decision);
+    const uint64_t own = EstimateBytes(t, decision->method);
     if (shard_size != 0 && !shards.back().empty() && bytes + own > shard_size) {
       shards.emplace_back();
       bytes = 0;
     }
-    shards.back().push_back({&source.tensors()[i], plan[i].method});
+    shards.back().push_back({&t, decision->method});
     bytes += own;
   }
   return shards;
@@ -79,9 +83,9 @@ class Conversion {
 
   Result<ConvertResult> Run() {
     const auto start = std::chrono::steady_clock::now();
-    auto plan = PlanConversion(source_, options_.selection);
-    if (!plan) return Propagate(plan);
-    const auto shards = Distribute(source_, *plan, options_.shard_size);
+    auto distributed = Distribute(source_, options_.selection, options_.shard_size);
+    if (!distributed) return Propagate(distributed);
+    const std::vector<std::vector<Job>>& shards = *distributed;
     auto file = OutputFile::Create(target_, options_.force);
     if (!file) return Propagate(file);
     const std::set<std::string> old_shards = ShardsOf(target_);
@@ -108,8 +112,10 @@ class Conversion {
       if (!model) return Propagate(model);
       result_.content_digest = (*model)->ContentDigest();
     }
-    for (const PlannedTensor& t : *plan) result_.quantized += t.method.kind != MethodKind::kKeep;
-    result_.tensors = plan->size();
+    for (const auto& jobs : shards) {
+      for (const Job& job : jobs) result_.quantized += job.method.kind != MethodKind::kKeep;
+    }
+    result_.tensors = source_.tensors().size();
     result_.source_bytes = totals_.total_bytes;
     result_.inexact_outliers = totals_.inexact_outliers;
     result_.seconds = SecondsSince(start);
@@ -148,7 +154,7 @@ class Conversion {
     for (const SourceAttachment& a : source_.attachments()) {
       auto plane = WriteAttachment(file, allocator, a.path, options_.compress, options_.sha256);
       if (!plane) return Propagate(plane);
-      builder.AddAttachment(a.name, std::move(*plane));
+      builder.AddAttachment(a.name, *plane);
     }
     for (const auto& [key, value] : source_.metadata()) {
       if (key.size() + 12 > kMaxNameSize) return Fail(ErrorCode::kBadInput, "{}: metadata key '{}' of {} bytes is too long", source_.files().front().path, Escape(key), key.size());

@@ -184,7 +184,7 @@ class Editor {
         if (auto write = locked_.WriteAt(plane.offset + at, chunk); !write) return write;
       }
       if (sha256) plane.sha256 = stream.Finish();
-      builder.AddAttachment(name, std::move(plane));
+      builder.AddAttachment(name, plane);
     }
     return {};
   }

@@ -25,13 +25,11 @@ class Copier {
 
   void Run() {
     builder_.RecordSha256(index_.count(Table::kSha256) != 0);
-    std::map<uint32_t, std::string> originals;  // first part -> name
+    std::map<uint32_t, uint32_t> originals;  // first part -> number
     for (uint32_t i = 0; i < index_.tensor_count(); ++i) {
       const TensorRecord t = index_.tensor(i);
-      const std::string name(t.name);
-      const auto [original, is_new] = originals.emplace(t.first_part, name);
-      if (!is_new) {
-        builder_.AddAlias(name, original->second);
+      if (const auto original = originals.find(t.first_part); original != originals.end()) {
+        builder_.AddAlias(std::string(t.name), std::string(builder_.NameOfTensor(original->second)));
         continue;
       }
       std::vector<IndexBuilder::Part> parts;
@@ -39,7 +37,7 @@ class Copier {
         const PartRecord part = index_.part(p);
         parts.push_back({part.extent, CopyEncoding(part.encoding)});
       }
-      builder_.AddTensor(name, static_cast<DType>(t.dtype), t.shape(), t.axis, std::move(parts));
+      originals[t.first_part] = builder_.AddTensor(t.name, static_cast<DType>(t.dtype), t.shape(), t.axis, parts);
     }
     CopyOthers();
   }
@@ -57,8 +55,7 @@ class Copier {
     for (uint32_t c = number - e.child_count; c < number; ++c) children.push_back(CopyEncoding(c));
     std::vector<WrittenPlane> planes;
     for (uint32_t p = e.first_plane; p < e.first_plane + e.plane_count; ++p) planes.push_back(CopyPlane(p));
-    const ByteSpan payload = index_.payload(e);
-    return builder_.AddEncodingRecord(e.kind, e.flags, {payload.begin(), payload.end()}, std::move(planes), std::move(children));
+    return builder_.AddEncodingRecord(e.kind, e.flags, index_.payload(e), planes, children);
   }
 
   void CopyOthers() {

@@ -184,15 +184,20 @@ Status TensorWriter::Finish() {
   for (PlaneWriter& plane : raw_) raw.push_back(plane.Finish());
   for (WrittenPlane& plane : raw) kept.push_back({&plane, InfoOf(tensor_.dtype).size});
 
-  std::vector<WrittenPlane*> planes;
-  for (const KeptPlane& plane : kept) planes.push_back(plane.plane);
-  if (auto alias = BecomeAlias(finished, planes); !alias || *alias) return alias ? Status{} : Propagate(alias);
-  if (auto settled = SettlePlanes(sink_.file, sink_.allocator, start_, std::move(kept), sink_.compress); !settled) return settled;
-  RememberRanges(planes);
+  const uint64_t key = ContentKey(finished, kept);
+  if (auto settled = SettlePlanes(sink_.file, sink_.allocator, start_, kept, sink_.compress); !settled) return settled;
+  const uint64_t offset = kept.empty() ? 0 : std::min_element(kept.begin(), kept.end(), [](const KeptPlane& a, const KeptPlane& b) {
+                                               return a.plane->offset < b.plane->offset;
+                                             })->plane->offset;
+  if (!kept.empty()) {
+    auto alias = BecomeAlias(key, offset);
+    if (!alias) return Propagate(alias);
+    if (*alias) return {};
+  }
 
   std::vector<IndexBuilder::Part> parts;
   if (!encoder_) {
-    const uint32_t e = sink_.index.AddEncoding(EncodingKind::kRaw, {}, std::move(raw));
+    const uint32_t e = sink_.index.AddEncoding(EncodingKind::kRaw, {}, raw);
     parts.push_back({tensor_.shape.empty() ? 1 : tensor_.shape.front(), e});
   }
   const bool split = finished.size() > 1;
@@ -200,53 +205,50 @@ Status TensorWriter::Finish() {
     std::vector<uint32_t> children;
     if (!part.zero_planes.empty()) {
       const Part& planned = parts_[static_cast<size_t>(&part - finished.data())];
-      children.push_back(sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(*planned.plan->zero_points), std::move(part.zero_planes)));
+      children.push_back(sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(*planned.plan->zero_points), part.zero_planes));
     }
-    const uint32_t e = sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(part.linear), std::move(part.planes), children);
+    const uint32_t e = sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(part.linear), part.planes, children);
     parts.push_back({split ? part.linear.cols : tensor_.shape.front(), e});
   }
   const uint8_t axis = split ? static_cast<uint8_t>(tensor_.shape.size() - 1) : 0;
-  sink_.index.AddTensor(tensor_.name, tensor_.dtype, tensor_.shape, axis, std::move(parts));
+  const uint32_t number = sink_.index.AddTensor(tensor_.name, tensor_.dtype, tensor_.shape, axis, parts);
+  if (!kept.empty()) sink_.originals.try_emplace(key, TensorSink::Original{number, offset, sink_.allocator.end() - offset});
   return {};
 }
 
-void TensorWriter::RememberRanges(const std::vector<WrittenPlane*>& planes) {
-  if (original_ == nullptr) return;
-  for (const WrittenPlane* plane : planes) original_->ranges.emplace_back(plane->offset, plane->size);
-}
-
-// A tensor that holds the same as an earlier one is tied to it. The hashes find it, the bytes decide.
-Result<bool> TensorWriter::BecomeAlias(const std::vector<Finished>& parts, const std::vector<WrittenPlane*>& planes) {
-  if (planes.empty()) return false;
+// A hash of all that a tensor holds but its name.
+uint64_t TensorWriter::ContentKey(const std::vector<Finished>& parts, const std::vector<KeptPlane>& planes) const {
   std::vector<std::byte> text;
   ingot::Append(text, static_cast<uint8_t>(tensor_.dtype));
   for (uint64_t dim : tensor_.shape) ingot::Append(text, dim);
   for (const Finished& part : parts) ingot::Append(text, ByteSpan(EncodeLinear(part.linear)));
-  for (const WrittenPlane* plane : planes) {
-    for (const Hash128& hash : plane->chunks) {
+  for (const KeptPlane& plane : planes) {
+    for (const Hash128& hash : plane.plane->chunks) {
       ingot::Append(text, hash.low);
       ingot::Append(text, hash.high);
     }
   }
-  const auto [at, is_new] = sink_.originals.try_emplace(Xxh3_128(text), TensorSink::Original{tensor_.name, {}});
-  if (is_new) original_ = &at->second;
-  if (is_new || sink_.compress) return false;  // compressed planes cannot be compared any more
-  std::vector<std::byte> a(kChunkSize), b(kChunkSize);
-  if (planes.size() != at->second.ranges.size()) return false;
-  for (size_t i = 0; i < planes.size(); ++i) {
-    const uint64_t offset = planes[i]->offset, size = planes[i]->size;
-    const auto& [original_offset, original_size] = at->second.ranges[i];
-    if (size != original_size) return false;
-    for (uint64_t done = 0; done < size; done += kChunkSize) {
-      const uint64_t piece = std::min(kChunkSize, size - done);
-      if (auto read = sink_.file.ReadAt(offset + done, std::span(a).first(piece)); !read) return Propagate(read);
-      if (auto read = sink_.file.ReadAt(original_offset + done, std::span(b).first(piece)); !read) return Propagate(read);
-      if (!std::equal(a.begin(), a.begin() + static_cast<ptrdiff_t>(piece), b.begin())) return false;
-    }
+  return Xxh3_64(text);
+}
+
+// A tensor that holds the same as an earlier one is tied to it, and what was written for it is cut off again. The hash finds it, the
+// bytes decide.
+Result<bool> TensorWriter::BecomeAlias(uint64_t key, uint64_t offset) {
+  const auto at = sink_.originals.find(key);
+  if (at == sink_.originals.end()) return false;
+  const TensorSink::Original& original = at->second;
+  const uint64_t size = sink_.allocator.end() - offset;
+  if (size != original.size) return false;
+  std::vector<std::byte> a(std::min(size, kChunkSize)), b(a.size());
+  for (uint64_t done = 0; done < size; done += a.size()) {
+    const uint64_t piece = std::min<uint64_t>(a.size(), size - done);
+    if (auto read = sink_.file.ReadAt(offset + done, std::span(a).first(piece)); !read) return Propagate(read);
+    if (auto read = sink_.file.ReadAt(original.offset + done, std::span(b).first(piece)); !read) return Propagate(read);
+    if (!std::equal(a.begin(), a.begin() + static_cast<ptrdiff_t>(piece), b.begin())) return false;
   }
   sink_.allocator.Rewind(start_);
   if (auto cut = sink_.file.Truncate(start_); !cut) return Propagate(cut);
-  sink_.index.AddAlias(tensor_.name, at->second.name);
+  sink_.index.AddAlias(tensor_.name, std::string(sink_.index.NameOfTensor(original.tensor)));
   return true;
 }
 

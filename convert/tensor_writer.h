@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "convert/plane_writer.h"
@@ -21,12 +21,14 @@ struct TensorSink {
   bool compress = false;
   bool sha256 = false;
 
-  // Tensors by what they hold, to find tied ones: a later tensor with equal planes becomes an alias of the first.
+  // Tensors by what they hold, to find tied ones: a later tensor with equal planes becomes an alias of the first. Equal tensors have
+  // planes of equal sizes in the same order, so their regions are equal byte for byte.
   struct Original {
-    std::string name;
-    std::vector<std::pair<uint64_t, uint64_t>> ranges;  // offset and size of raw planes
+    uint32_t tensor;   // its number in `index`
+    uint64_t offset;   // of its first plane
+    uint64_t size;     // to the end of its last one
   };
-  std::map<Hash128, Original> originals;
+  std::unordered_map<uint64_t, Original> originals;
 };
 
 // Writes one tensor, block after block. Blocks come in the order of their rows.
@@ -63,8 +65,8 @@ class TensorWriter {
   Status PackZeros(Part& part, size_t count);
   Status FlushAll();
   Finished FinishPart(Part& part, std::vector<KeptPlane>& kept);
-  Result<bool> BecomeAlias(const std::vector<Finished>& parts, const std::vector<WrittenPlane*>& planes);
-  void RememberRanges(const std::vector<WrittenPlane*>& planes);
+  uint64_t ContentKey(const std::vector<Finished>& parts, const std::vector<KeptPlane>& planes) const;
+  Result<bool> BecomeAlias(uint64_t key, uint64_t offset);
 
   TensorSink& sink_;
   const SourceTensor& tensor_;
@@ -72,7 +74,6 @@ class TensorWriter {
   uint64_t start_;  // of the tensor's regions
   std::vector<Part> parts_;
   std::vector<PlaneWriter> raw_;
-  TensorSink::Original* original_ = nullptr;  // this tensor's own entry, if it is the first of its kind
 };
 
 }  // namespace ingot

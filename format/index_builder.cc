@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_map>
+#include <numeric>
 
 namespace ingot {
 
@@ -37,28 +37,63 @@ MetadataValue MetadataValue::I64(int64_t value) { return Scalar(MetadataType::kI
 MetadataValue MetadataValue::U64(uint64_t value) { return Scalar(MetadataType::kU64, value); }
 MetadataValue MetadataValue::F64(double value) { return Scalar(MetadataType::kF64, value); }
 
-uint32_t IndexBuilder::AddEncoding(EncodingKind kind, std::vector<std::byte> payload, std::vector<WrittenPlane> planes,
-                                   std::vector<uint32_t> children) {
-  return AddEncodingRecord(static_cast<uint16_t>(kind), kFlagRequired, std::move(payload), std::move(planes), std::move(children));
+uint32_t IndexBuilder::AddPlane(const WrittenPlane& plane) {
+  Plane p{plane.offset, plane.size, {static_cast<uint32_t>(chunks_.size()), static_cast<uint32_t>(plane.chunks.size())},
+          {static_cast<uint32_t>(frames_.size()), static_cast<uint32_t>(plane.frames.size())}};
+  chunks_.insert(chunks_.end(), plane.chunks.begin(), plane.chunks.end());
+  frames_.insert(frames_.end(), plane.frames.begin(), plane.frames.end());
+  plane_sha256_.push_back(plane.sha256);
+  planes_.push_back(p);
+  return static_cast<uint32_t>(planes_.size() - 1);
 }
 
-uint32_t IndexBuilder::AddEncodingRecord(uint16_t kind, uint8_t flags, std::vector<std::byte> payload, std::vector<WrittenPlane> planes,
-                                         std::vector<uint32_t> children) {
-  encodings_.push_back({kind, flags, std::move(payload), std::move(planes), std::move(children)});
+WrittenPlane IndexBuilder::PlaneAt(uint32_t number) const {
+  const Plane& p = planes_[number];
+  WrittenPlane out;
+  out.offset = p.offset;
+  out.size = p.size;
+  out.chunks.assign(chunks_.begin() + p.chunks.first, chunks_.begin() + p.chunks.first + p.chunks.count);
+  out.frames.assign(frames_.begin() + p.frames.first, frames_.begin() + p.frames.first + p.frames.count);
+  out.sha256 = plane_sha256_[number];
+  return out;
+}
+
+uint32_t IndexBuilder::AddEncoding(EncodingKind kind, ByteSpan payload, const std::vector<WrittenPlane>& planes,
+                                   const std::vector<uint32_t>& children) {
+  return AddEncodingRecord(static_cast<uint16_t>(kind), kFlagRequired, payload, planes, children);
+}
+
+uint32_t IndexBuilder::AddEncodingRecord(uint16_t kind, uint8_t flags, ByteSpan payload, const std::vector<WrittenPlane>& planes,
+                                         const std::vector<uint32_t>& children) {
+  Encoding e{kind, flags, {}, {}, {}};
+  e.payload = {static_cast<uint32_t>(payloads_.size()), static_cast<uint32_t>(payload.size())};
+  Append(payloads_, payload);
+  e.children = {static_cast<uint32_t>(children_.size()), static_cast<uint32_t>(children.size())};
+  children_.insert(children_.end(), children.begin(), children.end());
+  e.planes = {static_cast<uint32_t>(planes_.size()), static_cast<uint32_t>(planes.size())};
+  for (const WrittenPlane& plane : planes) AddPlane(plane);
+  encodings_.push_back(e);
   return static_cast<uint32_t>(encodings_.size() - 1);
 }
 
-void IndexBuilder::AddTensor(std::string name, DType dtype, std::vector<uint64_t> shape, uint8_t axis, std::vector<Part> parts) {
-  tensors_.push_back({std::move(name), dtype, std::move(shape), axis, std::move(parts), {}});
-}
-
-void IndexBuilder::AddAlias(std::string name, std::string original) {
-  tensors_.push_back({std::move(name), DType::kF32, {}, 0, {}, std::move(original)});
+uint32_t IndexBuilder::AddTensor(std::string_view name, DType dtype, const std::vector<uint64_t>& shape, uint8_t axis, const std::vector<Part>& parts) {
+  const auto number = static_cast<uint32_t>(tensors_.size());
+  Tensor t{names_.size(), static_cast<uint32_t>(name.size()), dtype, axis, {}, {}};
+  names_ += name;
+  t.dims = {static_cast<uint32_t>(dims_.size()), static_cast<uint32_t>(shape.size())};
+  dims_.insert(dims_.end(), shape.begin(), shape.end());
+  t.parts = {static_cast<uint32_t>(parts_.size()), static_cast<uint32_t>(parts.size())};
+  parts_.insert(parts_.end(), parts.begin(), parts.end());
+  tensors_.push_back(t);
+  return number;
 }
 
 WrittenPlane IndexBuilder::RemoveAttachment(const std::string& name) {
-  auto node = attachments_.extract(name);
-  return std::move(node.mapped());
+  const auto node = attachments_.extract(name);
+  if (node.mapped() == kNoRecord) return {};
+  WrittenPlane plane = PlaneAt(node.mapped());
+  planes_[node.mapped()].size = 0;  // no record of it is written
+  return plane;
 }
 
 void IndexBuilder::AddShard(std::string name, const Hash128& names_digest, const Hash128& content_digest) {
@@ -72,17 +107,12 @@ void IndexBuilder::AddSource(std::string name, uint64_t size, const Hash128& has
 // One writing of the tables. Planes are numbered by their offsets first, then every other table follows in name order.
 class IndexBuilder::Writer {
  public:
-  explicit Writer(const IndexBuilder& b) : b_(b) {
-    for (const Encoding& e : b.encodings_) {
-      for (const WrittenPlane& p : e.planes) planes_.push_back(&p);
+  explicit Writer(const IndexBuilder& b) : b_(b), numbers_(b.planes_.size()) {
+    for (uint32_t i = 0; i < b.planes_.size(); ++i) {
+      if (b.planes_[i].size != 0) order_.push_back(i);
     }
-    for (const auto& [name, p] : b.attachments_) {
-      if (p.size != 0) planes_.push_back(&p);
-    }
-    std::sort(planes_.begin(), planes_.end(), [](const WrittenPlane* a, const WrittenPlane* c) { return a->offset < c->offset; });
-    for (const WrittenPlane* p : planes_) {
-      numbers_[p] = static_cast<uint32_t>(numbers_.size());
-    }
+    std::sort(order_.begin(), order_.end(), [&](uint32_t i, uint32_t j) { return b.planes_[i].offset < b.planes_[j].offset; });
+    for (uint32_t i = 0; i < order_.size(); ++i) numbers_[order_[i]] = i;
   }
 
   void WriteAll() {
@@ -93,7 +123,7 @@ class IndexBuilder::Writer {
       auto& out = table(Table::kAttachments);
       AppendName(out, name);
       Append(out, uint16_t{0});
-      Append(out, plane.size == 0 ? kNoRecord : numbers_.at(&plane));
+      Append(out, plane == kNoRecord ? kNoRecord : numbers_[plane]);
     }
     for (const Shard* s : SortedByName(b_.shards_)) {
       auto& out = table(Table::kShards);
@@ -116,7 +146,7 @@ class IndexBuilder::Writer {
       Append(table(Table::kDeadRanges), d.size);
     }
     if (b_.record_sha256_) {
-      for (const WrittenPlane* p : planes_) Append(table(Table::kSha256), p->sha256);
+      for (uint32_t p : order_) Append(table(Table::kSha256), b_.plane_sha256_[p]);
       for (const Source* s : SortedByName(b_.sources_)) Append(table(Table::kSha256), s->sha256);
     }
     JoinHeap();
@@ -181,75 +211,90 @@ class IndexBuilder::Writer {
 
   void WritePlanes() {
     uint32_t chunk = 0, frame = 0;
-    for (const WrittenPlane* p : planes_) {
+    for (uint32_t number : order_) {
+      const Plane& p = b_.planes_[number];
       auto& out = table(Table::kPlanes);
-      Append(out, p->offset);
-      Append(out, p->size);
+      Append(out, p.offset);
+      Append(out, p.size);
       Append(out, chunk);
-      Append(out, p->frames.empty() ? kNoRecord : frame);
-      for (const Hash128& hash : p->chunks) AppendHash(table(Table::kChunks), hash);
-      for (const FrameRecord& f : p->frames) {
+      Append(out, p.frames.count == 0 ? kNoRecord : frame);
+      for (uint32_t c = p.chunks.first; c < p.chunks.first + p.chunks.count; ++c) AppendHash(table(Table::kChunks), b_.chunks_[c]);
+      for (uint32_t f = p.frames.first; f < p.frames.first + p.frames.count; ++f) {
         auto& frames = table(Table::kFrames);
-        Append(frames, f.offset);
-        Append(frames, f.size);
-        Append(frames, uint32_t{f.method});
-        Append(frames, f.hash);
+        Append(frames, b_.frames_[f].offset);
+        Append(frames, b_.frames_[f].size);
+        Append(frames, uint32_t{b_.frames_[f].method});
+        Append(frames, b_.frames_[f].hash);
       }
-      chunk += static_cast<uint32_t>(p->chunks.size());
-      frame += static_cast<uint32_t>(p->frames.size());
+      chunk += p.chunks.count;
+      frame += p.frames.count;
     }
   }
 
   // The record of one encoding, its children first.
   uint32_t WriteEncoding(const Encoding& e) {
-    for (uint32_t child : e.children) WriteEncoding(b_.encodings_[child]);
+    for (uint32_t c = e.children.first; c < e.children.first + e.children.count; ++c) WriteEncoding(b_.encodings_[b_.children_[c]]);
     auto& out = table(Table::kEncodings);
     Append(out, e.kind);
     Append(out, e.flags);
-    Append(out, static_cast<uint8_t>(e.children.size()));
-    Append(out, e.planes.empty() ? 0 : numbers_.at(&e.planes.front()));
-    Append(out, AddPiece(kOfEncodings, e.payload));
-    Append(out, static_cast<uint16_t>(e.payload.size()));
-    Append(out, static_cast<uint16_t>(e.planes.size()));
+    Append(out, static_cast<uint8_t>(e.children.count));
+    Append(out, e.planes.count == 0 ? 0 : numbers_[e.planes.first]);
+    Append(out, AddPiece(kOfEncodings, ByteSpan(b_.payloads_).subspan(e.payload.first, e.payload.count)));
+    Append(out, static_cast<uint16_t>(e.payload.count));
+    Append(out, static_cast<uint16_t>(e.planes.count));
     return encoding_count_++;
   }
 
-  void WriteTensors() {
-    struct Run {
-      const Tensor* tensor;
-      uint32_t first, count;
-    };
-    std::unordered_map<std::string_view, const Tensor*> originals;
-    for (const Tensor& t : b_.tensors_) {
-      if (t.original.empty() || !t.parts.empty()) originals[t.name] = &t;
+  // A name, and the tensor that it stands for.
+  struct Entry {
+    std::string_view name;
+    uint32_t tensor;
+  };
+
+  std::vector<Entry> SortedNames() const {
+    const auto by_name = [](const Entry& a, const Entry& c) { return a.name < c.name; };
+    std::vector<Entry> entries;
+    for (uint32_t i = 0; i < b_.tensors_.size(); ++i) entries.push_back({b_.NameOf(b_.tensors_[i]), i});
+    std::sort(entries.begin(), entries.end(), by_name);
+    std::vector<Entry> aliases;
+    for (const auto& [name, original] : b_.aliases_) {
+      const auto at = std::lower_bound(entries.begin(), entries.end(), Entry{original, 0}, by_name);
+      if (at != entries.end() && at->name == original) aliases.push_back({name, at->tensor});
     }
-    std::unordered_map<const Tensor*, Run> runs;
+    entries.insert(entries.end(), aliases.begin(), aliases.end());
+    std::sort(entries.begin(), entries.end(), by_name);
+    return entries;
+  }
+
+  void WriteTensors() {
+    std::vector<uint32_t> runs(b_.tensors_.size(), kNoRecord);  // the first part of each tensor, once written
     uint32_t part_count = 0;
-    for (const Tensor* t : SortedByName(b_.tensors_)) {
-      const Tensor* content = t->parts.empty() ? originals.at(t->original) : t;
-      auto [run, is_new] = runs.try_emplace(content, Run{content, part_count, static_cast<uint32_t>(content->parts.size())});
-      if (is_new) {
-        for (const Part& p : content->parts) {
-          const uint32_t number = WriteEncoding(b_.encodings_[p.encoding]);
-          Append(table(Table::kParts), p.extent);
-          Append(table(Table::kParts), number);
+    for (const Entry& entry : SortedNames()) {
+      const Tensor& t = b_.tensors_[entry.tensor];
+      uint32_t& run = runs[entry.tensor];
+      if (run == kNoRecord) {
+        run = part_count;
+        for (uint32_t p = t.parts.first; p < t.parts.first + t.parts.count; ++p) {
+          const uint32_t encoding = WriteEncoding(b_.encodings_[b_.parts_[p].encoding]);
+          Append(table(Table::kParts), b_.parts_[p].extent);
+          Append(table(Table::kParts), encoding);
         }
-        part_count += run->second.count;
+        part_count += t.parts.count;
       }
-      WriteTensor(t->name, *content, run->second.first, run->second.count);
+      WriteTensor(entry.name, t, run);
     }
   }
 
-  void WriteTensor(const std::string& name, const Tensor& content, uint32_t first_part, uint32_t part_count) {
+  void WriteTensor(std::string_view name, const Tensor& t, uint32_t first_part) {
     auto& out = table(Table::kTensors);
     Append(out, AddPiece(kOfTensors, AsBytes(name)));
-    for (uint64_t dim : content.shape) Append(pieces_[kOfTensors], dim);
+    for (uint32_t d = t.dims.first; d < t.dims.first + t.dims.count; ++d) Append(pieces_[kOfTensors], b_.dims_[d]);
     Append(out, static_cast<uint16_t>(name.size()));
-    Append(out, static_cast<uint8_t>(content.dtype));
-    Append(out, static_cast<uint8_t>(content.shape.size()));
-    Append(out, uint32_t{content.axis});
+    Append(out, static_cast<uint8_t>(t.dtype));
+    Append(out, static_cast<uint8_t>(t.dims.count));
+    Append(out, uint32_t{t.axis});
     Append(out, first_part);
-    Append(out, part_count);
+    Append(out, t.parts.count);
   }
 
   void WriteMetadata(const std::string& key, const MetadataValue& value) {
@@ -278,8 +323,8 @@ class IndexBuilder::Writer {
   }
 
   const IndexBuilder& b_;
-  std::vector<const WrittenPlane*> planes_;
-  std::unordered_map<const WrittenPlane*, uint32_t> numbers_;
+  std::vector<uint32_t> order_;    // of planes, by their offsets
+  std::vector<uint32_t> numbers_;  // of each plane in that order
   std::array<std::vector<std::byte>, kTables.size() + 1> tables_;
   std::array<std::vector<std::byte>, kPieceLists> pieces_;
   uint32_t encoding_count_ = 0;

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "format/bytes.h"
@@ -41,22 +42,24 @@ struct MetadataValue {
 class IndexBuilder {
  public:
   // Takes an encoding over, with its planes in the order of PlanesOf. `children`: numbers of nested encodings, each used once.
-  uint32_t AddEncoding(EncodingKind kind, std::vector<std::byte> payload, std::vector<WrittenPlane> planes, std::vector<uint32_t> children = {});
+  uint32_t AddEncoding(EncodingKind kind, ByteSpan payload, const std::vector<WrittenPlane>& planes, const std::vector<uint32_t>& children = {});
   // Copies any encoding, known or not, of another file, whose planes now lie at `planes`.
-  uint32_t AddEncodingRecord(uint16_t kind, uint8_t flags, std::vector<std::byte> payload, std::vector<WrittenPlane> planes, std::vector<uint32_t> children);
+  uint32_t AddEncodingRecord(uint16_t kind, uint8_t flags, ByteSpan payload, const std::vector<WrittenPlane>& planes, const std::vector<uint32_t>& children);
 
   struct Part {
     uint64_t extent;
     uint32_t encoding;  // as AddEncoding returned it
   };
-  // Names are unique (the caller's duty: two equal ones make an invalid file).
-  void AddTensor(std::string name, DType dtype, std::vector<uint64_t> shape, uint8_t axis, std::vector<Part> parts);
+  // Names are unique (the caller's duty: two equal ones make an invalid file). Returns the tensor's number.
+  uint32_t AddTensor(std::string_view name, DType dtype, const std::vector<uint64_t>& shape, uint8_t axis, const std::vector<Part>& parts);
   // A second name for a tensor that was or will be added.
-  void AddAlias(std::string name, std::string original);
+  void AddAlias(std::string name, std::string original) { aliases_.emplace_back(std::move(name), std::move(original)); }
+  // The name of a tensor by its number; valid until the next AddTensor.
+  std::string_view NameOfTensor(uint32_t number) const { return NameOf(tensors_[number]); }
 
   void SetMetadata(std::string key, MetadataValue value) { metadata_[std::move(key)] = std::move(value); }
   // `plane.size` 0: an empty file.
-  void AddAttachment(std::string name, WrittenPlane plane) { attachments_[std::move(name)] = std::move(plane); }
+  void AddAttachment(std::string name, const WrittenPlane& plane) { attachments_[std::move(name)] = plane.size == 0 ? kNoRecord : AddPlane(plane); }
   // False if there is none.
   bool RemoveMetadata(const std::string& key) { return metadata_.erase(key) != 0; }
   bool HasAttachment(const std::string& name) const { return attachments_.contains(name); }
@@ -71,20 +74,31 @@ class IndexBuilder {
   std::vector<std::byte> Build(uint64_t& required_features) const;
 
  private:
+  // Everything lies in flat tables, so that a million tensors take little more than their index does. A range is [first, first + count).
+  struct Range {
+    uint32_t first = 0;
+    uint32_t count = 0;
+  };
+  struct Plane {
+    uint64_t offset;
+    uint64_t size;
+    Range chunks;
+    Range frames;  // count 0: stored raw
+  };
   struct Encoding {
     uint16_t kind;
     uint8_t flags;
-    std::vector<std::byte> payload;
-    std::vector<WrittenPlane> planes;
-    std::vector<uint32_t> children;
+    Range payload;   // of payloads_
+    Range planes;
+    Range children;  // of children_
   };
   struct Tensor {
-    std::string name;
+    uint64_t name;   // where it begins in names_
+    uint32_t name_size;
     DType dtype;
-    std::vector<uint64_t> shape;
     uint8_t axis;
-    std::vector<Part> parts;
-    std::string original;  // of an alias
+    Range dims;
+    Range parts;
   };
   struct Shard {
     std::string name;
@@ -98,10 +112,24 @@ class IndexBuilder {
   };
   class Writer;
 
+  uint32_t AddPlane(const WrittenPlane& plane);
+  WrittenPlane PlaneAt(uint32_t number) const;
+  std::string_view NameOf(const Tensor& tensor) const { return std::string_view(names_).substr(tensor.name, tensor.name_size); }
+
+  std::vector<Plane> planes_;
+  std::vector<Sha256> plane_sha256_;  // as planes_
+  std::vector<Hash128> chunks_;
+  std::vector<FrameRecord> frames_;
   std::vector<Encoding> encodings_;
+  std::vector<std::byte> payloads_;
+  std::vector<uint32_t> children_;
   std::vector<Tensor> tensors_;
+  std::vector<uint64_t> dims_;
+  std::vector<Part> parts_;
+  std::vector<std::pair<std::string, std::string>> aliases_;  // name, original
+  std::string names_;
   std::map<std::string, MetadataValue> metadata_;
-  std::map<std::string, WrittenPlane> attachments_;
+  std::map<std::string, uint32_t> attachments_;  // plane, or kNoRecord for an empty file
   std::vector<Shard> shards_;
   std::vector<Source> sources_;
   std::vector<DeadRange> dead_ranges_;
