@@ -38,6 +38,10 @@ void DecodeElements(const EncodedMatrix& matrix, uint64_t first, uint64_t count,
 
 // The stored codes [first, first + count) of the flat order of rows and STORED columns.
 void UnpackCodes(const EncodedMatrix& matrix, uint64_t first, uint64_t count, uint8_t* out);
+// Adds the outliers of `row` that lie in columns [begin, end) to out[0 .. end - begin), with the encoding's rounding.
+void AddOutliers(const EncodedMatrix& matrix, uint64_t row, uint64_t begin, uint64_t end, float* out);
+// Element i of an operand array of type f32, f16 or bf16, widened.
+float LoadFloat(ByteSpan array, DType type, uint64_t i);
 // The value of operand s, z or o of group `group` (row-major number); `operand` 0, 1, 2. Absent ones give 1, 0, 0.
 float GroupOperand(const EncodedMatrix& matrix, int operand, uint64_t group);
 }  // namespace reference

@@ -57,18 +57,15 @@ EncodedMatrix EncodedMatrix::Make(const Linear& linear, bool nested, const std::
   return m;
 }
 
-void DecodeElements(const EncodedMatrix& matrix, uint64_t first, uint64_t count, float* out) {
-  reference::DecodeElements(matrix, first, count, out);
-}
-
 namespace reference {
-namespace {
 
 float LoadFloat(ByteSpan array, DType type, uint64_t i) {
   if (type == DType::kF16) return F16ToF32(Load<uint16_t>(array.data() + 2 * i));
   if (type == DType::kBF16) return BF16ToF32(Load<uint16_t>(array.data() + 2 * i));
   return Load<float>(array.data() + 4 * i);
 }
+
+namespace {
 
 uint8_t CodeAt(const EncodedMatrix& m, uint64_t row, uint64_t column) {
   if (m.nested) {
@@ -105,7 +102,8 @@ uint64_t ColumnOf(const EncodedMatrix& m, uint64_t i) {
   return m.linear.column_bytes() == 2 ? Load<uint16_t>(m.outlier_columns.data() + 2 * i) : Load<uint32_t>(m.outlier_columns.data() + 4 * i);
 }
 
-// Adds the outliers of `row` that lie in columns [begin, end) to out[0 .. end - begin).
+}  // namespace
+
 void AddOutliers(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_t end, float* out) {
   const Linear& l = m.linear;
   const bool sparse = l.outliers == OutlierForm::kUnstructured;
@@ -127,8 +125,6 @@ void AddOutliers(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_t 
     out[column - begin] = RoundTo(l.arithmetic, out[column - begin] + h);
   }
 }
-
-}  // namespace
 
 float GroupOperand(const EncodedMatrix& m, int number, uint64_t group) {
   const Operand* operands[] = {&m.linear.s, &m.linear.z, &m.linear.o};
