@@ -160,6 +160,7 @@ Status SettlePlanes(OutputFile& file, RegionAllocator& allocator, uint64_t start
   std::sort(planes.begin(), planes.end(), [](const KeptPlane& a, const KeptPlane& b) { return a.plane->offset < b.plane->offset; });
   const uint64_t reserved_end = allocator.end();
   allocator.Rewind(start);
+  bool changed = false;  // even where the end stays: a frame may be shorter than its plane by less than the alignment
   for (auto& [plane, element_size] : planes) {
     bool framed = false;
     if (compress) {
@@ -169,6 +170,7 @@ Status SettlePlanes(OutputFile& file, RegionAllocator& allocator, uint64_t start
     }
     const uint64_t before = allocator.end();
     const uint64_t to = allocator.Reserve(plane->size);
+    changed |= framed || to != plane->offset;
     if (framed) {
       if (auto done = Compress(file, *plane, element_size, to); !done) return done;
       allocator.Rewind(before);
@@ -179,7 +181,7 @@ Status SettlePlanes(OutputFile& file, RegionAllocator& allocator, uint64_t start
     }
   }
   // What was written beyond is cut off, so that padding is zero whatever comes next. And between planes that moved: holes are zeroed.
-  if (allocator.end() == reserved_end) return {};
+  if (!changed && allocator.end() == reserved_end) return {};
   for (size_t i = 0; i < planes.size(); ++i) {
     const WrittenPlane& plane = *planes[i].plane;
     const uint64_t end = plane.offset + (plane.frames.empty() ? plane.size : plane.frames.back().offset + plane.frames.back().size);
