@@ -1,0 +1,216 @@
+#include "convert/export_safetensors.h"
+
+#include <tbb/info.h>
+#include <tbb/parallel_pipeline.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "convert/safetensors.h"
+#include "format/checked.h"
+#include "format/text.h"
+#include "kernels/widen.h"
+#include "runtime/tensor_reader.h"
+
+namespace ingot {
+namespace {
+
+constexpr uint64_t kBlockElements = uint64_t{1} << 20;
+constexpr std::string_view kMetadataKey = "__metadata__";
+
+bool IsSmallFloat(DType type) { return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16; }
+
+// What becomes of one tensor, but for its place.
+Result<SafetensorsPlan::Tensor> PlanTensor(const Model& model, uint32_t number, std::optional<DType> dtype) {
+  const TensorRecord record = model.tensor(number);
+  const Index& index = model.container_of(number).index();
+  const auto own = static_cast<DType>(record.dtype);
+  const auto refuse = [&](const std::string& reason) {
+    return Fail(ErrorCode::kBadInput, "{}: tensor '{}': {}", model.container_of(number).path(), Escape(record.name),
+                reason);
+  };
+  if (record.name == kMetadataKey) return refuse("safetensors has no tensor of that name");
+  bool raw = true;
+  for (uint32_t p = record.first_part; p < record.first_part + record.part_count; ++p) {
+    const uint32_t encoding = index.part(p).encoding;
+    const EncodingRecord e = index.encoding(encoding);
+    if (!e.is(EncodingKind::kRaw) && !e.is(EncodingKind::kLinear)) {
+      return refuse(fmt::format("cannot be decoded: its encoding is {} (leave it out with --include)",
+                                DescribeEncoding(index, encoding, record.dtype)));
+    }
+    raw = raw && e.is(EncodingKind::kRaw);
+  }
+  SafetensorsPlan::Tensor tensor{number, own, raw, ElementCount(record), 0};
+  if (raw && (!dtype || !InfoOf(own).is_float)) return tensor;
+  tensor.dtype = dtype ? *dtype : IsSmallFloat(own) ? own : DType::kF32;
+  tensor.verbatim = raw && tensor.dtype == own;
+  return tensor;
+}
+
+// What the source's own __metadata__ was, which a conversion keeps under "safetensors."; at least the format.
+nlohmann::json MetadataOf(const Model& model) {
+  constexpr std::string_view kPrefix = "safetensors.";
+  nlohmann::json metadata = {{"format", "pt"}};
+  const Index& index = model.main().index();
+  for (uint32_t i = 0; i < index.count(Table::kMetadata); ++i) {
+    const MetadataRecord record = index.metadata(i);
+    if (record.type != static_cast<uint8_t>(MetadataType::kString) || !record.key.starts_with(kPrefix)) continue;
+    metadata[std::string(record.key.substr(kPrefix.size()))] = AsText(record.value);
+  }
+  return metadata;
+}
+
+// Places the tensors one after the other, from 0 on, and returns the JSON text of the header.
+Result<std::string> PlaceTensors(const Model& model, std::vector<SafetensorsPlan::Tensor>& tensors, uint64_t& end) {
+  std::string text = R"({"__metadata__":)" + MetadataOf(model).dump();
+  end = 0;
+  for (SafetensorsPlan::Tensor& tensor : tensors) {
+    const TensorRecord record = model.tensor(tensor.number);
+    tensor.offset = end;
+    const auto bytes = CheckedMul(tensor.elements, InfoOf(tensor.dtype).size);
+    const auto next = bytes ? CheckedAdd(end, *bytes) : std::nullopt;
+    if (!next || *next >= uint64_t{1} << 62)
+      return Fail(ErrorCode::kBadInput, "{}: the tensors are too large", model.main().path());
+    end = *next;
+    const nlohmann::ordered_json entry = {
+        {"dtype", InfoOf(tensor.dtype).name}, {"shape", record.shape()}, {"data_offsets", {tensor.offset, end}}};
+    text += "," + nlohmann::json(record.name).dump() + ":" + entry.dump();
+    if (text.size() > kMaxSafetensorsHeader) {
+      return Fail(ErrorCode::kBadInput, "{}: {} tensors need a safetensors header of more than {} bytes",
+                  model.main().path(), tensors.size(), kMaxSafetensorsHeader);
+    }
+  }
+  text += "}";
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
+
+// A tensor that blocks are decoded from; freed with the last of them.
+using SharedReader = std::shared_ptr<const TensorReader>;
+
+struct Block {
+  SharedReader reader;
+  const SafetensorsPlan::Tensor* tensor;
+  uint64_t first, count;
+  std::vector<std::byte> bytes;  // of the new file
+  Status status;
+};
+using BlockPtr = std::shared_ptr<Block>;
+
+// Cuts the tensors of a plan into blocks, opening one tensor after the other.
+class BlockSource {
+ public:
+  BlockSource(const Model& model, const std::vector<SafetensorsPlan::Tensor>& tensors)
+      : model_(model), tensors_(tensors) {}
+
+  // The next block, or nothing at the end. A tensor that cannot be opened gives a block with the error.
+  BlockPtr Next() {
+    while (at_ < tensors_.size() && first_ == tensors_[at_].elements) {
+      ++at_;
+      first_ = 0;
+      reader_.reset();
+    }
+    if (at_ == tensors_.size()) return nullptr;
+    auto block = std::make_shared<Block>();
+    block->tensor = &tensors_[at_];
+    if (reader_ == nullptr) {
+      auto opened = TensorReader::Open(model_, tensors_[at_].number);
+      if (!opened) {
+        block->status = Propagate(opened);
+        return block;
+      }
+      reader_ = std::make_shared<const TensorReader>(std::move(*opened));
+    }
+    block->reader = reader_;
+    block->first = first_;
+    block->count = std::min(kBlockElements, tensors_[at_].elements - first_);
+    first_ += block->count;
+    return block;
+  }
+
+ private:
+  const Model& model_;
+  const std::vector<SafetensorsPlan::Tensor>& tensors_;
+  size_t at_ = 0;
+  uint64_t first_ = 0;
+  SharedReader reader_;
+};
+
+// Fills in the bytes of a block.
+void DecodeBlock(Block& block) {
+  if (!block.status) return;
+  block.bytes.resize(block.count * InfoOf(block.tensor->dtype).size);
+  if (block.tensor->verbatim) {
+    block.status = block.reader->ReadRaw(block.first, block.count, block.bytes.data());
+    return;
+  }
+  std::vector<float> values(block.count);
+  block.status = block.reader->Decode(block.first, block.count, values.data());
+  if (block.status) NarrowFromF32(block.tensor->dtype, values.data(), block.count, block.bytes.data());
+}
+
+}  // namespace
+
+Result<SafetensorsPlan> SafetensorsPlan::Make(const Model& model, const std::vector<uint32_t>& numbers,
+                                              std::optional<DType> dtype) {
+  SafetensorsPlan plan;
+  for (uint32_t number : numbers) {
+    auto tensor = PlanTensor(model, number, dtype);
+    if (!tensor) return Propagate(tensor);
+    plan.tensors_.push_back(*tensor);
+  }
+  // As safetensors' own writer does: large elements first, so that all are aligned; names ascend within a dtype.
+  std::stable_sort(plan.tensors_.begin(), plan.tensors_.end(), [](const Tensor& a, const Tensor& b) {
+    return std::pair(-InfoOf(a.dtype).size, a.dtype) < std::pair(-InfoOf(b.dtype).size, b.dtype);
+  });
+  uint64_t end = 0;
+  auto text = PlaceTensors(model, plan.tensors_, end);
+  if (!text) return Propagate(text);
+  plan.header_.resize(8);
+  Store(reinterpret_cast<std::byte*>(plan.header_.data()), static_cast<uint64_t>(text->size()));
+  plan.header_ += *text;
+  for (Tensor& tensor : plan.tensors_) tensor.offset += plan.header_.size();
+  plan.file_size_ = plan.header_.size() + end;
+  return plan;
+}
+
+Status SafetensorsPlan::Write(const Model& model, OutputFile& out, const ProgressFn& progress) const {
+  if (auto put = out.WriteAt(0, AsBytes(header_)); !put) return put;
+  BlockSource source(model, tensors_);
+  uint64_t done = header_.size();
+  Status status;                     // of the writing stage
+  std::atomic<bool> failed = false;  // the same, for the reading stage
+  const auto next = [&](tbb::flow_control& control) -> BlockPtr {
+    // Isolated: while its planes are read in parallel, this thread must not take up the decoding of blocks.
+    BlockPtr block = failed ? nullptr : tbb::this_task_arena::isolate([&] { return source.Next(); });
+    if (block == nullptr) control.stop();
+    if (block != nullptr && !block->status) failed = true;
+    return block;
+  };
+  const auto decode = [](BlockPtr block) {
+    DecodeBlock(*block);
+    return block;
+  };
+  const auto write = [&](BlockPtr block) {
+    if (!status) return;
+    status = block->status;
+    const uint64_t offset = block->tensor->offset + block->first * InfoOf(block->tensor->dtype).size;
+    if (status) status = out.WriteAt(offset, block->bytes);
+    done += block->bytes.size();
+    if (status && !KeepGoing(progress, done, file_size_)) status = Interrupted();
+    if (!status) failed = true;
+  };
+  using tbb::filter_mode;
+  const auto tokens = static_cast<size_t>(2 * tbb::this_task_arena::max_concurrency());
+  tbb::parallel_pipeline(tokens, tbb::make_filter<void, BlockPtr>(filter_mode::serial_in_order, next) &
+                                     tbb::make_filter<BlockPtr, BlockPtr>(filter_mode::parallel, decode) &
+                                     tbb::make_filter<BlockPtr, void>(filter_mode::serial_in_order, write));
+  return status;
+}
+
+}  // namespace ingot

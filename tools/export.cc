@@ -1,0 +1,276 @@
+// ingot export: an .ingot file back into dense safetensors.
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <memory>
+
+#include "convert/export_safetensors.h"
+#include "convert/regex.h"
+#include "format/text.h"
+#include "tools/command.h"
+#include "tools/open_model.h"
+#include "tools/output.h"
+#include "tools/progress.h"
+#include "tools/threads.h"
+
+namespace ingot {
+namespace {
+
+struct Options {
+  std::string file, target;
+  std::string format = "safetensors";
+  std::optional<std::string> dtype, include;
+  bool force = false;
+  bool quiet = false;
+  std::optional<int> threads;
+};
+
+constexpr std::string_view kModelName = "model.safetensors";
+// Attachments of these names would take the place of the exported weights, now or for whoever loads the folder.
+constexpr std::array<std::string_view, 3> kShadowing = {"model.safetensors", ".model.safetensors.partial",
+                                                        "model.safetensors.index.json"};
+
+struct DTypeName {
+  std::string_view name;
+  DType type;
+};
+constexpr std::array<DTypeName, 3> kDTypes = {{{"f32", DType::kF32}, {"f16", DType::kF16}, {"bf16", DType::kBF16}}};
+
+// The dtype asked for; the command line has been checked.
+std::optional<DType> DTypeOf(const Options& options) {
+  for (const DTypeName& row : kDTypes) {
+    if (options.dtype == row.name) return row.type;
+  }
+  return std::nullopt;
+}
+
+// The numbers of the tensors to export.
+Result<std::vector<uint32_t>> Select(const Model& model, const Options& options) {
+  std::optional<Regex> include;
+  if (options.include) {
+    auto regex = Regex::Compile(*options.include);
+    if (!regex) return Fail(ErrorCode::kUsage, "--include: {}", regex.error().message);
+    include = std::move(*regex);
+  }
+  std::vector<uint32_t> numbers;
+  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
+    if (include) {
+      const auto matches = include->Matches(model.tensor(i).name);
+      if (!matches) return Propagate(matches);
+      if (!*matches) continue;
+    }
+    numbers.push_back(i);
+  }
+  if (include && numbers.empty()) {
+    return Fail(ErrorCode::kUsage, "--include {}: none of {} matches", *options.include,
+                Counted(model.tensor_count(), "tensor"));
+  }
+  return numbers;
+}
+
+bool IsFolder(const std::string& path) {
+  struct stat info;
+  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+// Creates a folder unless there is one; `created` says whether.
+Status MakeFolder(const std::string& path, bool& created) {
+  created = mkdir(path.c_str(), 0777) == 0;
+  if (created) return {};
+  if (errno != EEXIST) return Fail(ErrorCode::kIo, "{}: cannot create the folder: {}", path, std::strerror(errno));
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
+    return Fail(ErrorCode::kUsage, "{}: exists and is not a folder", path);
+  }
+  return {};
+}
+
+// Where to write: a file alone, or a file in a folder with the attachments beside it.
+struct Target {
+  std::string file;
+  std::string folder;    // with a slash; empty: no attachments
+  bool created = false;  // the folder is new
+};
+
+// Why an attachment is not written into a folder; empty if it is. Hidden files may be what configures a program or lets
+// somebody log in, so a file from a stranger does not get to place them in a folder that is in use.
+std::string_view ReasonToLeaveOut(std::string_view name, const Target& target) {
+  if (std::find(kShadowing.begin(), kShadowing.end(), name) != kShadowing.end()) {
+    return "it would hide the exported weights";
+  }
+  const bool hidden = name.front() == '.' || name.find("/.") != std::string_view::npos;
+  return hidden && !target.created ? "hidden files are only written into a new folder" : "";
+}
+
+// Writes a new file that nobody else can have put there. (Not by OutputFile: the name of an attachment may be as long
+// as the file system allows, which leaves no room for that of a partial file.)
+Status WriteNewFile(const std::string& path, ByteSpan bytes, bool replace) {
+  const auto fail = [&](const char* what) {
+    return Fail(errno == EEXIST ? ErrorCode::kUsage : ErrorCode::kIo, "{}: {}: {}", path, what, std::strerror(errno));
+  };
+  if (replace && unlink(path.c_str()) != 0 && errno != ENOENT) return fail("cannot replace");
+  const int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (descriptor < 0) return fail("cannot create");
+  Status status;
+  while (!bytes.empty()) {
+    const ssize_t put = write(descriptor, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      status = fail("cannot write");
+      break;
+    }
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+  if (status && fsync(descriptor) != 0) status = fail("cannot flush");
+  close(descriptor);
+  if (!status) unlink(path.c_str());
+  return status;
+}
+
+// Writes the attachments of a model into a folder ("out/"). Their names are safe: the index was validated.
+Status WriteAttachments(const Model& model, const Target& place, const Options& options, uint64_t& count) {
+  const Index& index = model.main().index();
+  for (uint32_t i = 0; i < index.count(Table::kAttachments); ++i) {
+    const AttachmentRecord attachment = index.attachment(i);
+    if (const auto reason = ReasonToLeaveOut(attachment.name, place); !reason.empty()) {
+      Complain(fmt::format("warning: attachment '{}' is left out: {}", attachment.name, reason));
+      continue;
+    }
+    const std::string target = place.folder + std::string(attachment.name);
+    if (attachment.name.find('/') != std::string_view::npos) {
+      bool created;
+      if (auto made = MakeFolder(target.substr(0, target.rfind('/')), created); !made) return made;
+    }
+    std::vector<std::byte> bytes;
+    if (attachment.plane != kNoRecord) {
+      auto read = model.main().ReadPlane(attachment.plane);
+      if (!read) return Propagate(read);
+      bytes = std::move(*read);
+    }
+    if (auto written = WriteNewFile(target, bytes, options.force); !written) return written;
+    ++count;
+  }
+  return {};
+}
+
+// Refuses what exists before anything is decoded.
+Status CheckTargets(const Model& model, const Target& place, const Options& options) {
+  if (options.force) return {};
+  const Index& index = model.main().index();
+  std::vector<std::string> files = {place.file};
+  for (uint32_t i = 0; i < index.count(Table::kAttachments) && !place.folder.empty(); ++i) {
+    const std::string_view name = index.attachment(i).name;
+    if (ReasonToLeaveOut(name, place).empty()) files.push_back(place.folder + std::string(name));
+  }
+  for (const std::string& file : files) {
+    struct stat info;
+    if (lstat(file.c_str(), &info) == 0) return Fail(ErrorCode::kUsage, "{}: exists; --force replaces it", file);
+  }
+  return {};
+}
+
+void PrintSummary(const Model& model, const SafetensorsPlan& plan, const std::string& target, uint64_t attachments,
+                  double seconds) {
+  uint64_t aliases = 0, decoded = 0;
+  for (const SafetensorsPlan::Tensor& tensor : plan.tensors()) {
+    aliases += model.is_alias(tensor.number);
+    decoded += !tensor.verbatim;
+  }
+  Print("{}: {} ({} decoded), {}", WithoutControls(target), Counted(plan.tensors().size(), "tensor"), decoded,
+        HumanBytes(plan.file_size()));
+  if (attachments > 0) Print(", {} beside it", Counted(attachments, "attachment"));
+  Print(", {:.2f} GB/s\n", static_cast<double>(plan.file_size()) / 1e9 / seconds);
+  if (aliases > 0) {
+    Print("note: safetensors has no aliases; {} written once more under the second name\n",
+          aliases == 1 ? "1 tied tensor is" : fmt::format("{} tied tensors are", aliases));
+  }
+}
+
+Status WriteModel(const Model& model, const SafetensorsPlan& plan, const Target& place, const Options& options) {
+  if (auto free = CheckTargets(model, place, options); !free) return free;
+  auto progress = std::make_unique<Progress>("exporting", options.quiet);
+  auto out = OutputFile::Create(place.file, options.force);
+  if (!out) return Propagate(out);
+  if (auto written = plan.Write(model, *out, progress->fn()); !written) return written;
+  const double seconds = progress->seconds();
+  progress.reset();
+  uint64_t attachments = 0;
+  if (!place.folder.empty()) {
+    if (auto written = WriteAttachments(model, place, options, attachments); !written) return written;
+  }
+  if (auto done = out->Commit(); !done) return done;
+  if (!options.quiet) PrintSummary(model, plan, place.file, attachments, seconds);
+  return {};
+}
+
+// Makes the folder that DST asks for, if it does.
+Result<Target> FindTarget(const std::string& path) {
+  Target target;
+  target.file = path;
+  if (path.back() != '/' && !IsFolder(path)) return target;
+  target.folder = path.back() == '/' ? path : path + "/";
+  target.file = target.folder + std::string(kModelName);
+  if (IsFolder(target.folder)) return target;
+  const std::string bare = path.substr(0, path.find_last_not_of('/') + 1);
+  if (auto made = MakeFolder(bare, target.created); !made) return Propagate(made);
+  return target;
+}
+
+Result<int> RunExport(const Options& options) {
+  if (options.format != "safetensors") {
+    return Fail(ErrorCode::kUsage, "--format {}: not supported yet; supported: safetensors", options.format);
+  }
+  if (options.target.empty()) return Fail(ErrorCode::kUsage, "DST is empty");
+  const auto model = OpenModel(options.file);
+  if (!model) return Propagate(model);
+  const auto numbers = Select(**model, options);
+  if (!numbers) return Propagate(numbers);
+  const auto plan = SafetensorsPlan::Make(**model, *numbers, DTypeOf(options));
+  if (!plan) return Propagate(plan);
+
+  const auto place = FindTarget(options.target);
+  if (!place) return Propagate(place);
+  if (auto written = WriteModel(**model, *plan, *place, options); !written) {
+    if (place->created) rmdir(place->folder.c_str());  // only if nothing is in it
+    return Propagate(written);
+  }
+  return kExitFine;
+}
+
+}  // namespace
+
+void AddExport(CLI::App& app, Runner& runner) {
+  CLI::App* command = app.add_subcommand("export", "Write the tensors of an .ingot file as dense safetensors");
+  auto options = std::make_shared<Options>();
+  command->add_option("FILE", options->file, "the .ingot file")->required();
+  command
+      ->add_option(
+          "DST", options->target,
+          "the file to write, or a folder (existing, or ending in /) for model.safetensors and the attachments")
+      ->required();
+  command->add_option("--format", options->format, "safetensors (default); gguf, gptq, compressed-tensors: not yet")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"safetensors", "gguf", "gptq", "compressed-tensors"}));
+  command
+      ->add_option("--dtype", options->dtype,
+                   "f32, f16 or bf16 for all floating tensors (default: each one's own dtype; raw tensors bit for bit)")
+      ->type_name("TYPE")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}));
+  command->add_option("--include", options->include, "only tensors whose name matches, anywhere in it")
+      ->type_name("REGEX");
+  command->add_flag("--force", options->force, "replace what exists");
+  command->add_flag("--quiet", options->quiet, "print nothing but errors");
+  AddThreadsOption(command, options->threads);
+  command->footer(
+      "Tied tensors are written under each of their names, since safetensors has no aliases. The file appears under "
+      "its\n"
+      "name when it is complete; until then it is .NAME.partial beside it.");
+  runner.Add(command, [options] { return WithThreads(options->threads, [&] { return RunExport(*options); }); });
+}
+
+}  // namespace ingot

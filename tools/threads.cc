@@ -1,0 +1,49 @@
+#include "tools/threads.h"
+
+#include <tbb/global_control.h>
+#include <tbb/info.h>
+#include <tbb/task_arena.h>
+
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+namespace ingot {
+namespace {
+
+// What the environment asks for, or nothing.
+Result<std::optional<int>> FromEnvironment() {
+  const char* text = std::getenv("INGOT_THREADS");
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  int value = 0;
+  const char* end = text + std::strlen(text);
+  const auto [stop, error] = std::from_chars(text, end, value);
+  if (error != std::errc() || stop != end || value < 1 || value > kMostThreads) {
+    return Fail(ErrorCode::kUsage, "INGOT_THREADS is '{}', must be a number from 1 to {}", text, kMostThreads);
+  }
+  return value;
+}
+
+}  // namespace
+
+void AddThreadsOption(CLI::App* command, std::optional<int>& threads) {
+  command->add_option("--threads", threads, "threads to use (default: INGOT_THREADS, else all cores)")
+      ->type_name("N")
+      ->check(CLI::Range(1, kMostThreads));
+}
+
+Result<int> WithThreads(std::optional<int> threads, const std::function<Result<int>()>& body) {
+  if (!threads) {
+    auto environment = FromEnvironment();
+    if (!environment) return Propagate(environment);
+    threads = *environment;
+  }
+  if (!threads) return body();
+  // The control limits the workers of the process; the arena may also be larger than the number of cores.
+  const auto count = static_cast<size_t>(*threads);
+  tbb::global_control control(tbb::global_control::max_allowed_parallelism, count);
+  tbb::task_arena arena(*threads);
+  return arena.execute(body);
+}
+
+}  // namespace ingot
