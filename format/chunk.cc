@@ -63,7 +63,7 @@ struct FrameDecoder::State {
   std::vector<std::byte> scratch;
 };
 
-FrameDecoder::FrameDecoder() : state_(std::make_unique<State>()) {}
+FrameDecoder::FrameDecoder() = default;
 FrameDecoder::~FrameDecoder() = default;
 FrameDecoder::FrameDecoder(FrameDecoder&&) noexcept = default;
 
@@ -76,6 +76,7 @@ ChunkResult<void> FrameDecoder::Decode(const FrameRecord& frame, ByteSpan stored
     return {};
   }
   if (auto header = CheckFrameHeader(stored, out.size()); !header) return header;
+  if (!state_) state_ = std::make_unique<State>();
   std::byte* to = out.data();
   if (method != FrameMethod::kZstd) {
     state_->scratch.resize(out.size());

@@ -34,7 +34,7 @@ class FrameDecoder {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<State> state_;  // from the first compressed chunk on: making it costs more than reading a small plane
 };
 
 // Encodes frames. One per thread.
