@@ -71,6 +71,16 @@ std::string ShardName(const std::string& target, size_t number, size_t count, co
   return fmt::format("{}-{:05}-of-{:05}{}.ingot", stem, number, count, digest.empty() ? "" : "-" + digest.substr(0, 8));
 }
 
+// The file name as provenance may record it: what is not allowed in it becomes an underscore.
+std::string SafeSourceName(std::string name) {
+  if (IsSafeName(name, 1)) return name;
+  for (char& c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte >= 0x7F || c == '/' || c == '\\' || c == ':') c = '_';
+  }
+  return name.empty() ? "_" : name;
+}
+
 class Conversion {
  public:
   Conversion(const Source& source, const std::string& target, const ConvertOptions& options)
@@ -167,7 +177,7 @@ class Conversion {
     if (!digests) return Propagate(digests);
     for (size_t i = 0; i < digests->size(); ++i) {
       const SourceFile& f = source_.files()[i];
-      builder.AddSource(f.name, f.size, (*digests)[i].hash, (*digests)[i].sha256);
+      builder.AddSource(SafeSourceName(f.name), f.size, (*digests)[i].hash, (*digests)[i].sha256);
     }
     return {};
   }

@@ -154,6 +154,7 @@ class SafetensorsSource final : public Source {
     }
     AddMetadata(header->metadata);
     files_.push_back({fs::path(path).filename().string(), path, file->size()});
+    file->ExpectSequentialReads();  // tensors are read in the order of their offsets
     handles_.push_back(std::move(*file));
     return {};
   }

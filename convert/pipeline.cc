@@ -5,6 +5,9 @@
 #include <tbb/task_arena.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <mutex>
 #include <optional>
 
 #include "convert/quantize/tensor_stats.h"
@@ -110,7 +113,7 @@ class Pipeline {
     std::vector<std::byte> bytes;
     const uint64_t cols = MatrixCols(t);
     for (uint64_t row = 0; row < rows_; row += block_rows_) {
-      if (stop_.load(std::memory_order_relaxed)) return Interrupted();
+      if (stop_.load(std::memory_order_relaxed) || !TellProgress(0)) return Interrupted();
       const uint64_t count = std::min(block_rows_, rows_ - row);
       bytes.resize(count * row_bytes_);
       values.resize(count * cols);
@@ -190,8 +193,14 @@ class Pipeline {
       if (auto finished = writer_->Finish(); !finished) return finished;
       writer_.reset();
     }
-    totals_.done_bytes += block.source.size();
-    return KeepGoing(options_.progress, totals_.done_bytes, totals_.total_bytes) ? Status{} : Interrupted();
+    return TellProgress(block.source.size()) ? Status{} : Interrupted();
+  }
+
+  // From the first stage as well as from the third: a pass over a whole tensor must be stoppable too.
+  bool TellProgress(uint64_t bytes) {
+    const std::lock_guard lock(progress_mutex_);
+    totals_.done_bytes += bytes;
+    return KeepGoing(options_.progress, totals_.done_bytes, totals_.total_bytes);
   }
 
   const Source& source_;
@@ -204,6 +213,7 @@ class Pipeline {
   std::vector<std::unique_ptr<Block>> blocks_;  // of the first stage, which is serial
   tbb::concurrent_queue<Block*> free_;
   std::atomic<bool> stop_{false};
+  std::mutex progress_mutex_;
 
   // Of the first stage.
   size_t job_ = 0;

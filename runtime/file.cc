@@ -52,6 +52,8 @@ Status File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   return {};
 }
 
+void File::ExpectSequentialReads() const { posix_fadvise(descriptor_, 0, 0, POSIX_FADV_SEQUENTIAL); }
+
 Result<std::string> ReadWholeFile(const std::string& path, uint64_t limit) {
   auto file = File::OpenForReading(path);
   if (!file) return Propagate(file);

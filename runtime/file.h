@@ -26,6 +26,9 @@ class File {
   // Fills `out` from `offset`. Retries short reads; reaching the end first is kBadInput ("truncated"), a failure kIo.
   Status ReadAt(uint64_t offset, std::span<std::byte> out) const;
 
+  // Tells the kernel that the file will be read from front to back: it then reads further ahead.
+  void ExpectSequentialReads() const;
+
   int descriptor() const { return descriptor_; }
   uint64_t size() const { return size_; }          // at the time of opening
   const std::string& path() const { return path_; }  // as given to OpenForReading
