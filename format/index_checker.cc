@@ -196,6 +196,8 @@ bool IndexChecker::CheckTilings() {
     if (!CheckPlane(i, next_chunk, next_frame, first_offset)) return false;
     const PlaneRecord p = index_.plane(i);
     first_offset = p.offset + 1;
+    planes_follow_on_ &= p.offset == CheckedAlign(planes_end_, index_.header_.alignment);
+    planes_end_ = p.offset + index_.stored_size(p);
     next_chunk += p.chunk_count();
     if (p.framed()) next_frame += p.chunk_count();
   }
@@ -222,6 +224,8 @@ void IndexChecker::CheckRegions() {
   const Header& h = index_.header_;
   const uint32_t planes = index_.plane_count();
   const uint64_t dead = index_.count(Table::kDeadRanges);
+  // A file that was never edited: planes without holes, then the index.
+  if (planes_follow_on_ && dead == 0 && h.index_offset == CheckedAlign(planes_end_, h.alignment) && h.index_offset + h.index_size == h.file_end) return;
   uint64_t end = kHeaderSize, d = 0;
   uint32_t p = 0;
   bool index_seen = false;

@@ -26,6 +26,7 @@ class IndexChecker {
   bool CheckHeap();
   bool CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t next_frame, uint64_t first_offset);
   bool CheckFrames(uint32_t number, const PlaneRecord& plane);
+  bool AcceptPlain(uint32_t number, const TensorRecord& t);
   bool CheckTensor(uint32_t number, const TensorRecord& t);
   bool CheckShape(const std::string& place, const TensorRecord& t);
   bool CheckExtents(const std::string& place, const TensorRecord& t);
@@ -53,6 +54,8 @@ class IndexChecker {
   uint64_t next_encoding_ = 0;          // where the next root's children start
   bool part_order_broken_ = false;
   bool dead_order_broken_ = false;
+  bool planes_follow_on_ = true;        // each plane starts right behind the one before
+  uint64_t planes_end_ = kHeaderSize;
   std::vector<uint32_t> bad_encodings_;
 };
 
