@@ -27,12 +27,15 @@ double SecondsSince(std::chrono::steady_clock::time_point start) {
 Status CheckTarget(const Source& source, const std::string& source_path, const std::string& target) {
   std::error_code error;
   for (const SourceFile& file : source.files()) {
-    if (fs::equivalent(file.path, target, error)) return Fail(ErrorCode::kUsage, "{}: the target is the source file {}", target, file.path);
+    if (fs::equivalent(file.path, target, error))
+      return Fail(ErrorCode::kUsage, "{}: the target is the source file {}", target, file.path);
   }
   if (!fs::is_directory(source_path, error)) return {};
-  const fs::path folder = fs::weakly_canonical(fs::path(target), error).parent_path(), inside = fs::canonical(source_path, error);
+  const fs::path folder = fs::weakly_canonical(fs::path(target), error).parent_path(),
+                 inside = fs::canonical(source_path, error);
   const auto [end, rest] = std::mismatch(inside.begin(), inside.end(), folder.begin(), folder.end());
-  if (end == inside.end()) return Fail(ErrorCode::kUsage, "{}: the target lies in the source folder {}", target, source_path);
+  if (end == inside.end())
+    return Fail(ErrorCode::kUsage, "{}: the target lies in the source folder {}", target, source_path);
   return {};
 }
 
@@ -40,14 +43,19 @@ Status CheckTarget(const Source& source, const std::string& source_path, const s
 uint64_t EstimateBytes(const SourceTensor& t, const Method& m) {
   if (m.kind == MethodKind::kKeep) return t.size;
   const uint64_t rows = MatrixRows(t), cols = MatrixCols(t);
-  const uint64_t group = std::min(m.group_size == 0 ? cols : m.group_size, cols), groups = m.group_size == Method::kPerTensor ? 0 : rows * CeilDiv(cols, group);
+  const uint64_t group = std::min(m.group_size == 0 ? cols : m.group_size, cols),
+                 groups = m.group_size == Method::kPerTensor ? 0 : rows * CeilDiv(cols, group);
   const uint64_t codes = rows * CeilDiv(cols, kPackUnit) * 8 * static_cast<uint64_t>(m.bits);
-  const uint64_t zeros = m.zero_point == ZeroPointKind::kInteger ? groups * static_cast<uint64_t>(m.bits) / 8 : m.zero_point == ZeroPointKind::kFloat ? 2 * groups : 0;
-  return codes + groups * InfoOf(m.scale_dtype).size + zeros + static_cast<uint64_t>(static_cast<double>(rows * cols) * m.outlier_ratio * 4);
+  const uint64_t zeros = m.zero_point == ZeroPointKind::kInteger ? groups * static_cast<uint64_t>(m.bits) / 8
+                         : m.zero_point == ZeroPointKind::kFloat ? 2 * groups
+                                                                 : 0;
+  return codes + groups * InfoOf(m.scale_dtype).size + zeros +
+         static_cast<uint64_t>(static_cast<double>(rows * cols) * m.outlier_ratio * 4);
 }
 
 // The jobs of each shard: consecutive tensors whose planes are at most shard_size together (one tensor at least).
-Result<std::vector<std::vector<Job>>> Distribute(const Source& source, const SelectorOptions& selection, uint64_t shard_size) {
+Result<std::vector<std::vector<Job>>> Distribute(const Source& source, const SelectorOptions& selection,
+                                                 uint64_t shard_size) {
   auto selector = Selector::Make(selection);
   if (!selector) return Propagate(selector);
   std::vector<std::vector<Job>> shards(1);
@@ -155,7 +163,8 @@ class Conversion {
     if (auto done = Commit(*file); !done) return done;
     if (!existed) named_.push_back(file->target());
     result_.file_bytes += finished->bytes;
-    manifest.AddShard(file->target().substr(FolderOf(target_).size()), finished->names_digest, finished->content_digest);
+    manifest.AddShard(file->target().substr(FolderOf(target_).size()), finished->names_digest,
+                      finished->content_digest);
     return {};
   }
 
@@ -167,7 +176,9 @@ class Conversion {
       builder.AddAttachment(a.name, *plane);
     }
     for (const auto& [key, value] : source_.metadata()) {
-      if (key.size() + 12 > kMaxNameSize) return Fail(ErrorCode::kBadInput, "{}: metadata key '{}' of {} bytes is too long", source_.files().front().path, Escape(key), key.size());
+      if (key.size() + 12 > kMaxNameSize)
+        return Fail(ErrorCode::kBadInput, "{}: metadata key '{}' of {} bytes is too long", source_.files().front().path,
+                    Escape(key), key.size());
       builder.SetMetadata(fmt::format("{}.{}", source_.kind(), key), MetadataValue::String(value));
     }
     builder.SetMetadata("ingot.generator", MetadataValue::String(GeneratorName()));
@@ -187,7 +198,8 @@ class Conversion {
       auto checked = ValidateFile(file.partial(), {.structure_only = false, .progress = {}});
       if (!checked) return Propagate(checked);
       // A manifest's shards are looked for beside it under its own name; all its other rules count.
-      for (const Violation& v : checked->violations) return Fail(ErrorCode::kIo, "the written file is damaged: {}", TextOf(file.target(), v));
+      for (const Violation& v : checked->violations)
+        return Fail(ErrorCode::kIo, "the written file is damaged: {}", TextOf(file.target(), v));
     }
     if (auto done = file.Commit(); !done) return done;
     result_.sync_seconds += file.sync_seconds();
@@ -209,7 +221,8 @@ class Conversion {
   void RemoveOldShards(const std::set<std::string>& old) {
     const std::string folder = FolderOf(target_);
     for (const std::string& name : old) {
-      if (std::find(result_.files.begin(), result_.files.end(), folder + name) == result_.files.end()) unlink((folder + name).c_str());
+      if (std::find(result_.files.begin(), result_.files.end(), folder + name) == result_.files.end())
+        unlink((folder + name).c_str());
     }
   }
 
@@ -239,7 +252,8 @@ Result<std::vector<PlannedTensor>> PlanConversion(const Source& source, const Se
   return plan;
 }
 
-Result<ConvertResult> Convert(const Source& source, const std::string& source_path, const std::string& target, const ConvertOptions& options) {
+Result<ConvertResult> Convert(const Source& source, const std::string& source_path, const std::string& target,
+                              const ConvertOptions& options) {
   if (auto fits = CheckTarget(source, source_path, target); !fits) return Propagate(fits);
   return Conversion(source, target, options).Run();
 }

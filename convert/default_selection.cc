@@ -1,5 +1,5 @@
-// Which tensors are weights of linear layers, by the names that Hugging Face models (and their kin) give them: every matrix
-// but those whose name says that it is something else. --include and --exclude override.
+// Which tensors are weights of linear layers, by the names that Hugging Face models (and their kin) give them: every
+// matrix but those whose name says that it is something else. --include and --exclude override.
 #include <algorithm>
 #include <array>
 
@@ -111,8 +111,8 @@ constexpr Pattern kScale[] = {{How::kEnds, "scale"},  {How::kEnds, "scales"}, {H
                               {How::kIs, "quant_map"}};
 constexpr Pattern kBias[] = {{How::kContains, "bias"}};
 // Parameters that are matrices only by their shape: state-space decays, masks, tables.
-constexpr Pattern kNoWeight[] = {{How::kEnds, "_log"},   {How::kContains, "mask"},  {How::kContains, "table"},
-                                 {How::kEnds, "_ids"},   {How::kContains, "freqs"}, {How::kContains, "running_"},
+constexpr Pattern kNoWeight[] = {{How::kEnds, "_log"},     {How::kContains, "mask"},  {How::kContains, "table"},
+                                 {How::kEnds, "_ids"},     {How::kContains, "freqs"}, {How::kContains, "running_"},
                                  {How::kContains, "token"}};
 constexpr Pattern kExperts[] = {{How::kContains, "expert"}, {How::kContains, "moe"}, {How::kEnds, "_exps"}};
 

@@ -29,14 +29,19 @@ class LockedFile {
       const int descriptor = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
       if (descriptor < 0) return Fail(ErrorCode::kIo, "{}: cannot open for writing: {}", path, std::strerror(errno));
       LockedFile file(descriptor, path);
-      if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) return Fail(ErrorCode::kIo, "{}: another process is editing it", path);
+      if (flock(descriptor, LOCK_EX | LOCK_NB) != 0)
+        return Fail(ErrorCode::kIo, "{}: another process is editing it", path);
       struct stat by_descriptor, by_name;
-      if (fstat(descriptor, &by_descriptor) != 0 || !S_ISREG(by_descriptor.st_mode)) return Fail(ErrorCode::kIo, "{}: not a regular file", path);
-      if (stat(path.c_str(), &by_name) == 0 && by_descriptor.st_ino == by_name.st_ino && by_descriptor.st_dev == by_name.st_dev) return file;
+      if (fstat(descriptor, &by_descriptor) != 0 || !S_ISREG(by_descriptor.st_mode))
+        return Fail(ErrorCode::kIo, "{}: not a regular file", path);
+      if (stat(path.c_str(), &by_name) == 0 && by_descriptor.st_ino == by_name.st_ino &&
+          by_descriptor.st_dev == by_name.st_dev)
+        return file;
     }
     return Fail(ErrorCode::kIo, "{}: other processes keep replacing it", path);
   }
-  LockedFile(LockedFile&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)) {}
+  LockedFile(LockedFile&& other) noexcept
+      : descriptor_(std::exchange(other.descriptor_, -1)), path_(std::move(other.path_)) {}
   LockedFile& operator=(LockedFile&&) = delete;
   ~LockedFile() {
     if (descriptor_ >= 0) close(descriptor_);
@@ -52,19 +57,24 @@ class LockedFile {
     }
     return {};
   }
-  Status Truncate(uint64_t size) { return ftruncate(descriptor_, static_cast<off_t>(size)) == 0 ? Status{} : IoError("cannot set its length"); }
+  Status Truncate(uint64_t size) {
+    return ftruncate(descriptor_, static_cast<off_t>(size)) == 0 ? Status{} : IoError("cannot set its length");
+  }
   Status Sync() { return fsync(descriptor_) == 0 ? Status{} : IoError("cannot flush"); }
 
  private:
   LockedFile(int descriptor, std::string path) : descriptor_(descriptor), path_(std::move(path)) {}
-  Status IoError(const char* what) const { return Fail(ErrorCode::kIo, "{}: {}: {}", path_, what, std::strerror(errno)); }
+  Status IoError(const char* what) const {
+    return Fail(ErrorCode::kIo, "{}: {}: {}", path_, what, std::strerror(errno));
+  }
   int descriptor_;
   std::string path_;
 };
 
 class Editor {
  public:
-  Editor(const std::string& path, const EditOptions& options, LockedFile& locked) : path_(path), options_(options), locked_(locked) {}
+  Editor(const std::string& path, const EditOptions& options, LockedFile& locked)
+      : path_(path), options_(options), locked_(locked) {}
 
   Result<EditResult> Run() {
     if (auto repaired = Repair(); !repaired) return Propagate(repaired);
@@ -73,11 +83,13 @@ class Editor {
     container_ = *container;
     const Header& h = container_->header();
     if (h.newer_minor()) {
-      return Fail(ErrorCode::kBadInput, "{}: version {}.{} is newer than this program's {}.{}, which would drop what it does not know", path_, h.major,
-                  h.minor, kMajor, kMinor);
+      return Fail(ErrorCode::kBadInput,
+                  "{}: version {}.{} is newer than this program's {}.{}, which would drop what it does not know", path_,
+                  h.major, h.minor, kMajor, kMinor);
     }
     result_.generation = h.generation;
-    const bool wants = !options_.set.empty() || !options_.remove.empty() || !options_.attach.empty() || !options_.detach.empty();
+    const bool wants =
+        !options_.set.empty() || !options_.remove.empty() || !options_.attach.empty() || !options_.detach.empty();
     if (wants) {
       if (auto done = Change(); !done) return Propagate(done);
     } else if (auto cut = CutTail(); !cut) {
@@ -88,7 +100,8 @@ class Editor {
     }
     auto now = Container::Open(path_);
     if (!now) return Propagate(now);
-    for (uint32_t i = 0; i < (*now)->index().count(Table::kDeadRanges); ++i) result_.dead_bytes += (*now)->index().dead_range(i).size;
+    for (uint32_t i = 0; i < (*now)->index().count(Table::kDeadRanges); ++i)
+      result_.dead_bytes += (*now)->index().dead_range(i).size;
     result_.file_bytes = (*now)->file().size();
     return result_;
   }
@@ -99,7 +112,8 @@ class Editor {
     auto file = File::OpenForReading(path_);
     if (!file) return Propagate(file);
     std::array<std::byte, kHeaderSize> bytes{};
-    if (auto read = file->ReadAt(0, std::span(bytes).first(std::min<uint64_t>(file->size(), kHeaderSize))); !read) return read;
+    if (auto read = file->ReadAt(0, std::span(bytes).first(std::min<uint64_t>(file->size(), kHeaderSize))); !read)
+      return read;
     Report report;
     const HeaderPair pair = ReadHeader(bytes, file->size(), report);
     for (const Violation& v : report.violations()) {
@@ -122,8 +136,10 @@ class Editor {
   Status Change() {
     const Index& index = container_->index();
     IndexBuilder builder;
-    CopyRecords(index, [&](uint32_t plane) { return index.plane(plane).offset; }, builder);
-    for (uint32_t i = 0; i < index.count(Table::kDeadRanges); ++i) builder.AddDeadRange(index.dead_range(i).offset, index.dead_range(i).size);
+    CopyRecords(
+        index, [&](uint32_t plane) { return index.plane(plane).offset; }, builder);
+    for (uint32_t i = 0; i < index.count(Table::kDeadRanges); ++i)
+      builder.AddDeadRange(index.dead_range(i).offset, index.dead_range(i).size);
     if (auto done = ChangeMetadata(builder); !done) return done;
     if (auto done = Detach(builder); !done) return done;
     if (auto cut = CutTail(); !cut) return cut;
@@ -136,8 +152,10 @@ class Editor {
 
   Status ChangeMetadata(IndexBuilder& builder) {
     for (const std::string& key : options_.remove) {
-      if (key.starts_with("ingot.")) return Fail(ErrorCode::kUsage, "'{}': keys that begin with 'ingot.' are reserved", Escape(key));
-      if (!builder.RemoveMetadata(key)) return Fail(ErrorCode::kUsage, "{}: there is no metadata '{}'", path_, Escape(key));
+      if (key.starts_with("ingot."))
+        return Fail(ErrorCode::kUsage, "'{}': keys that begin with 'ingot.' are reserved", Escape(key));
+      if (!builder.RemoveMetadata(key))
+        return Fail(ErrorCode::kUsage, "{}: there is no metadata '{}'", path_, Escape(key));
     }
     for (const auto& [key, value] : options_.set) builder.SetMetadata(key, value);
     return {};
@@ -146,12 +164,15 @@ class Editor {
   Status Detach(IndexBuilder& builder) {
     std::vector<std::string> gone = options_.detach;
     for (const std::string& name : gone) {
-      if (!builder.HasAttachment(name)) return Fail(ErrorCode::kUsage, "{}: there is no attachment '{}'", path_, Escape(name));
+      if (!builder.HasAttachment(name))
+        return Fail(ErrorCode::kUsage, "{}: there is no attachment '{}'", path_, Escape(name));
     }
     for (const auto& [name, source] : options_.attach) {
-      if (!IsSafeName(name, 2)) return Fail(ErrorCode::kUsage, "'{}': not a name that an attachment may have", Escape(name));
+      if (!IsSafeName(name, 2))
+        return Fail(ErrorCode::kUsage, "'{}': not a name that an attachment may have", Escape(name));
       const auto same = [&name = name](const auto& other) { return other.first == name; };
-      if (std::count_if(options_.attach.begin(), options_.attach.end(), same) > 1) return Fail(ErrorCode::kUsage, "'{}': attached twice", Escape(name));
+      if (std::count_if(options_.attach.begin(), options_.attach.end(), same) > 1)
+        return Fail(ErrorCode::kUsage, "'{}': attached twice", Escape(name));
       if (builder.HasAttachment(name)) gone.push_back(name);
     }
     std::sort(gone.begin(), gone.end());
@@ -200,7 +221,8 @@ class Editor {
     header.generation += 1;
     Report report(1);
     Index::Open({bytes, *bytes}, header, report);
-    for (const Violation& v : report.violations()) return Undo(Fail(ErrorCode::kUsage, "the edit would make an invalid file: {}", TextOf(path_, v)));
+    for (const Violation& v : report.violations())
+      return Undo(Fail(ErrorCode::kUsage, "the edit would make an invalid file: {}", TextOf(path_, v)));
     if (auto write = locked_.WriteAt(header.index_offset, *bytes); !write) return Undo(write);
     if (auto sync = locked_.Sync(); !sync) return Undo(sync);
     const uint64_t other = CurrentSlot() == 0 ? kSlotSize : 0;
@@ -244,8 +266,11 @@ class Editor {
         buffer.resize(std::min<uint64_t>(kChunkSize, stored - at));
         if (auto read = (*container)->file().ReadAt(plane.offset + at, buffer); !read) return read;
         if (!plane.framed()) {
-          const auto checked = CheckChunk(buffer, index.chunk(static_cast<uint32_t>(plane.first_chunk + at / kChunkSize)));
-          if (!checked) return Fail(ErrorCode::kBadInput, "{}: R-CHK-1: plane {}, chunk {}: {}", path_, i, at / kChunkSize, checked.error().message);
+          const auto checked =
+              CheckChunk(buffer, index.chunk(static_cast<uint32_t>(plane.first_chunk + at / kChunkSize)));
+          if (!checked)
+            return Fail(ErrorCode::kBadInput, "{}: R-CHK-1: plane {}, chunk {}: {}", path_, i, at / kChunkSize,
+                        checked.error().message);
         }
         if (auto write = file->WriteAt(offsets[i] + at, buffer); !write) return write;
         done += buffer.size();
@@ -253,7 +278,8 @@ class Editor {
       }
     }
     IndexBuilder builder;
-    CopyRecords(index, [&](uint32_t plane) { return offsets[plane]; }, builder);
+    CopyRecords(
+        index, [&](uint32_t plane) { return offsets[plane]; }, builder);
     const auto finished = FinishFile(*file, allocator, builder, header.alignment);
     if (!finished) return Propagate(finished);
     if (auto commit = file->Commit(); !commit) return commit;

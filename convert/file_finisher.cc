@@ -7,11 +7,14 @@
 
 namespace ingot {
 
-Result<FinishedFile> FinishFile(OutputFile& file, RegionAllocator& allocator, const IndexBuilder& builder, uint32_t alignment) {
+Result<FinishedFile> FinishFile(OutputFile& file, RegionAllocator& allocator, const IndexBuilder& builder,
+                                uint32_t alignment) {
   Header header;
   header.alignment = alignment;
   auto bytes = std::make_shared<std::vector<std::byte>>(builder.Build(header.required_features));
-  if (bytes->size() > kMaxIndexSize) return Fail(ErrorCode::kBadInput, "{}: the index has {} bytes, at most {} are allowed", file.target(), bytes->size(), kMaxIndexSize);
+  if (bytes->size() > kMaxIndexSize)
+    return Fail(ErrorCode::kBadInput, "{}: the index has {} bytes, at most {} are allowed", file.target(),
+                bytes->size(), kMaxIndexSize);
   header.index_offset = allocator.Reserve(bytes->size());
   header.index_size = bytes->size();
   header.index_hash = Xxh3_128(*bytes);
@@ -31,7 +34,8 @@ Result<FinishedFile> FinishFile(OutputFile& file, RegionAllocator& allocator, co
   return FinishedFile{header.file_end, names, content};
 }
 
-Result<WrittenPlane> WriteAttachment(OutputFile& file, RegionAllocator& allocator, const std::string& path, bool compress, bool sha256) {
+Result<WrittenPlane> WriteAttachment(OutputFile& file, RegionAllocator& allocator, const std::string& path,
+                                     bool compress, bool sha256) {
   auto source = File::OpenForReading(path);
   if (!source) return Propagate(source);
   if (source->size() == 0) return WrittenPlane{};

@@ -16,11 +16,13 @@ struct FinishedFile {
   Hash128 names_digest, content_digest;  // of the file's own tensors
 };
 
-// Writes the index behind the last region, two equal slots of generation 1, and cuts the file to its length. The index is read back through
-// the validation pass; a violation (a mistake of this program) is an error.
-Result<FinishedFile> FinishFile(OutputFile& file, RegionAllocator& allocator, const IndexBuilder& builder, uint32_t alignment);
+// Writes the index behind the last region, two equal slots of generation 1, and cuts the file to its length. The index
+// is read back through the validation pass; a violation (a mistake of this program) is an error.
+Result<FinishedFile> FinishFile(OutputFile& file, RegionAllocator& allocator, const IndexBuilder& builder,
+                                uint32_t alignment);
 
 // Appends a file verbatim as a plane. An empty one has no plane: size 0.
-Result<WrittenPlane> WriteAttachment(OutputFile& file, RegionAllocator& allocator, const std::string& path, bool compress, bool sha256);
+Result<WrittenPlane> WriteAttachment(OutputFile& file, RegionAllocator& allocator, const std::string& path,
+                                     bool compress, bool sha256);
 
 }  // namespace ingot

@@ -11,7 +11,8 @@
 namespace ingot {
 namespace {
 
-constexpr std::array<std::string_view, 12> kTypeNames = {"bool", "u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64", "string"};
+constexpr std::array<std::string_view, 12> kTypeNames = {"bool", "u8",  "i8",  "u16", "i16", "u32",
+                                                         "i32",  "u64", "i64", "f32", "f64", "string"};
 
 template <typename T>
 bool ParseNumber(std::string_view text, std::vector<std::byte>& out) {
@@ -58,7 +59,8 @@ bool ParseValue(MetadataType type, std::string_view text, std::vector<std::byte>
 
 Result<std::pair<std::string, MetadataValue>> ParseMetadata(std::string_view text) {
   const size_t equals = text.find('=');
-  if (equals == std::string_view::npos) return Fail(ErrorCode::kUsage, "'{}': expected KEY=VALUE or KEY:TYPE=VALUE", Escape(text));
+  if (equals == std::string_view::npos)
+    return Fail(ErrorCode::kUsage, "'{}': expected KEY=VALUE or KEY:TYPE=VALUE", Escape(text));
   std::string_view key = text.substr(0, equals);
   const std::string_view value_text = text.substr(equals + 1);
   MetadataValue value;
@@ -70,10 +72,13 @@ Result<std::pair<std::string, MetadataValue>> ParseMetadata(std::string_view tex
       break;
     }
   }
-  if (key.empty() || key.size() > kMaxNameSize || !IsUtf8(key)) return Fail(ErrorCode::kUsage, "'{}': a key is UTF-8 of 1 to {} bytes", Escape(key), kMaxNameSize);
-  if (key.starts_with("ingot.")) return Fail(ErrorCode::kUsage, "'{}': keys that begin with 'ingot.' are reserved", Escape(key));
+  if (key.empty() || key.size() > kMaxNameSize || !IsUtf8(key))
+    return Fail(ErrorCode::kUsage, "'{}': a key is UTF-8 of 1 to {} bytes", Escape(key), kMaxNameSize);
+  if (key.starts_with("ingot."))
+    return Fail(ErrorCode::kUsage, "'{}': keys that begin with 'ingot.' are reserved", Escape(key));
   if (!ParseValue(value.type, value_text, value.bytes)) {
-    return Fail(ErrorCode::kUsage, "'{}': '{}' is not a value of type {}", Escape(key), Escape(value_text), kTypeNames[static_cast<size_t>(value.type)]);
+    return Fail(ErrorCode::kUsage, "'{}': '{}' is not a value of type {}", Escape(key), Escape(value_text),
+                kTypeNames[static_cast<size_t>(value.type)]);
   }
   return std::make_pair(std::string(key), std::move(value));
 }

@@ -32,15 +32,18 @@ struct Block {
 
 class Pipeline {
  public:
-  Pipeline(const Source& source, const std::vector<Job>& jobs, const ConvertOptions& options, SourceHasher& hasher, TensorSink& sink,
-           PipelineTotals& totals)
+  Pipeline(const Source& source, const std::vector<Job>& jobs, const ConvertOptions& options, SourceHasher& hasher,
+           TensorSink& sink, PipelineTotals& totals)
       : source_(source), jobs_(jobs), options_(options), hasher_(hasher), sink_(sink), totals_(totals) {}
 
   Status Run() {
     const size_t tokens = 2 * static_cast<size_t>(tbb::this_task_arena::max_concurrency()) + 2;
-    tbb::parallel_pipeline(tokens, tbb::make_filter<void, Block*>(tbb::filter_mode::serial_in_order, [this](tbb::flow_control& fc) { return Next(fc); }) &
-                                       tbb::make_filter<Block*, Block*>(tbb::filter_mode::parallel, [](Block* block) { return Encode(block); }) &
-                                       tbb::make_filter<Block*, void>(tbb::filter_mode::serial_in_order, [this](Block* block) { Write(block); }));
+    tbb::parallel_pipeline(
+        tokens,
+        tbb::make_filter<void, Block*>(tbb::filter_mode::serial_in_order,
+                                       [this](tbb::flow_control& fc) { return Next(fc); }) &
+            tbb::make_filter<Block*, Block*>(tbb::filter_mode::parallel, [](Block* block) { return Encode(block); }) &
+            tbb::make_filter<Block*, void>(tbb::filter_mode::serial_in_order, [this](Block* block) { Write(block); }));
     return status_;
   }
 
@@ -128,11 +131,15 @@ class Pipeline {
     const SourceTensor& t = *job.tensor;
     TensorStats stats(job.method, t.dtype, rows_, MatrixCols(t));
     while (stats.NeedsPass()) {
-      if (auto fed = ForRows(t, [&](const float* values, uint64_t, uint64_t count) { stats.AddRows(values, count); }); !fed) return Propagate(fed);
+      if (auto fed = ForRows(t, [&](const float* values, uint64_t, uint64_t count) { stats.AddRows(values, count); });
+          !fed)
+        return Propagate(fed);
       stats.EndPass();
     }
     auto quantizer = GroupQuantizer::Create(job.method, t.dtype, MatrixCols(t), stats.fit(), options_.allow_nonfinite);
-    if (!quantizer) return tl::unexpected(Error{quantizer.error().code, fmt::format("tensor '{}': {}", ingot::Escape(t.name), quantizer.error().message)});
+    if (!quantizer)
+      return tl::unexpected(Error{quantizer.error().code,
+                                  fmt::format("tensor '{}': {}", ingot::Escape(t.name), quantizer.error().message)});
     const std::vector<uint64_t> cuts = SplitColumns(MatrixCols(t), quantizer->group_cols(), options_.split_columns);
     std::vector<uint64_t> outliers(cuts.size() - 1);
     if (cuts.size() == 2) {
@@ -143,15 +150,18 @@ class Pipeline {
     return std::make_shared<const TensorEncoder>(t, std::move(*quantizer), cuts, outliers);
   }
 
-  // How many unstructured outliers lie in each range of columns: the planes of each part are placed before they are filled.
-  Status CountOutliers(const SourceTensor& t, const TensorFit& fit, const std::vector<uint64_t>& cuts, std::vector<uint64_t>& counts) {
+  // How many unstructured outliers lie in each range of columns: the planes of each part are placed before they are
+  // filled.
+  Status CountOutliers(const SourceTensor& t, const TensorFit& fit, const std::vector<uint64_t>& cuts,
+                       std::vector<uint64_t>& counts) {
     const uint64_t cols = MatrixCols(t);
     return ForRows(t, [&](const float* values, uint64_t first_row, uint64_t count) {
       for (uint64_t r = 0; r < count; ++r) {
         for (size_t part = 0; part + 1 < cuts.size(); ++part) {
           for (uint64_t c = cuts[part]; c < cuts[part + 1]; ++c) {
             const float v = values[r * cols + c];
-            counts[part] += std::isfinite(v) && fit.IsOutlier(std::bit_cast<uint32_t>(v) & 0x7FFFFFFFu, (first_row + r) * cols + c);
+            counts[part] +=
+                std::isfinite(v) && fit.IsOutlier(std::bit_cast<uint32_t>(v) & 0x7FFFFFFFu, (first_row + r) * cols + c);
           }
         }
       }
@@ -184,10 +194,12 @@ class Pipeline {
     if (!block.status) {
       const Error& e = block.status.error();
       const bool named = e.message.find(source_.files()[t.file].name) != std::string::npos;
-      return tl::unexpected(Error{e.code, named ? e.message : fmt::format("{}: {}", source_.files()[t.file].path, e.message)});
+      return tl::unexpected(
+          Error{e.code, named ? e.message : fmt::format("{}: {}", source_.files()[t.file].path, e.message)});
     }
     if (!writer_) writer_.emplace(sink_, t, block.encoder);
-    if (auto written = block.encoder ? writer_->Append(block.encoded) : writer_->AppendRaw(block.source); !written) return written;
+    if (auto written = block.encoder ? writer_->Append(block.encoded) : writer_->AppendRaw(block.source); !written)
+      return written;
     if (block.encoder) totals_.inexact_outliers += block.encoded.inexact_outliers;
     if (block.last) {
       if (auto finished = writer_->Finish(); !finished) return finished;
@@ -227,8 +239,8 @@ class Pipeline {
 
 }  // namespace
 
-Status RunPipeline(const Source& source, const std::vector<Job>& jobs, const ConvertOptions& options, SourceHasher& hasher, TensorSink& sink,
-                   PipelineTotals& totals) {
+Status RunPipeline(const Source& source, const std::vector<Job>& jobs, const ConvertOptions& options,
+                   SourceHasher& hasher, TensorSink& sink, PipelineTotals& totals) {
   return Pipeline(source, jobs, options, hasher, sink, totals).Run();
 }
 

@@ -32,7 +32,8 @@ void PlaneWriter::HashAndCompare(ByteSpan bytes) {
   if (sha256_) sha256_->Update(bytes);
   const size_t width = static_cast<size_t>(element_size_);
   if (appended_ == 0 && bytes.size() >= width) std::copy_n(bytes.begin(), width, first_.begin());
-  for (size_t at = 0; all_equal_ && at < bytes.size(); at += width) all_equal_ = std::equal(first_.begin(), first_.begin() + element_size_, &bytes[at]);
+  for (size_t at = 0; all_equal_ && at < bytes.size(); at += width)
+    all_equal_ = std::equal(first_.begin(), first_.begin() + element_size_, &bytes[at]);
   while (!bytes.empty()) {
     const size_t piece = std::min<size_t>(bytes.size(), kChunkSize - in_chunk_);
     if (in_chunk_ == 0 && piece == kChunkSize) {
@@ -102,8 +103,8 @@ Status MoveDown(OutputFile& file, const WrittenPlane& plane, uint64_t to) {
 uint64_t ChunkCount(const WrittenPlane& plane) { return CeilDiv(plane.size, kChunkSize); }
 
 // Encodes the chunks `numbers` of a raw plane, in parallel.
-Result<std::vector<FrameEncoder::Frame>> EncodeChunks(const OutputFile& file, const WrittenPlane& plane, int element_size,
-                                                      const std::vector<uint64_t>& numbers) {
+Result<std::vector<FrameEncoder::Frame>> EncodeChunks(const OutputFile& file, const WrittenPlane& plane,
+                                                      int element_size, const std::vector<uint64_t>& numbers) {
   std::vector<std::vector<std::byte>> chunks;
   for (uint64_t number : numbers) {
     chunks.emplace_back(std::min(kChunkSize, plane.size - number * kChunkSize));
@@ -121,11 +122,13 @@ Result<std::vector<FrameEncoder::Frame>> EncodeChunks(const OutputFile& file, co
 Result<bool> Shrinks(const OutputFile& file, const WrittenPlane& plane, int element_size) {
   const uint64_t chunks = ChunkCount(plane);
   std::vector<uint64_t> numbers;
-  for (uint64_t i = 0; i < std::min(chunks, kSampleChunks); ++i) numbers.push_back(i * chunks / std::min(chunks, kSampleChunks));
+  for (uint64_t i = 0; i < std::min(chunks, kSampleChunks); ++i)
+    numbers.push_back(i * chunks / std::min(chunks, kSampleChunks));
   uint64_t before = 0, after = 0;
   for (size_t first = 0; first < numbers.size(); first += kChunksAtOnce) {
-    const std::vector<uint64_t> some(numbers.begin() + static_cast<ptrdiff_t>(first),
-                                     numbers.begin() + static_cast<ptrdiff_t>(std::min<size_t>(numbers.size(), first + kChunksAtOnce)));
+    const std::vector<uint64_t> some(
+        numbers.begin() + static_cast<ptrdiff_t>(first),
+        numbers.begin() + static_cast<ptrdiff_t>(std::min<size_t>(numbers.size(), first + kChunksAtOnce)));
     auto frames = EncodeChunks(file, plane, element_size, some);
     if (!frames) return Propagate(frames);
     for (size_t i = 0; i < some.size(); ++i) {
@@ -136,7 +139,8 @@ Result<bool> Shrinks(const OutputFile& file, const WrittenPlane& plane, int elem
   return after < before && after <= before - before / 20;
 }
 
-// Replaces a raw plane by frames that begin at `to`, which is at or before its own place: nothing that is still to be read is overwritten.
+// Replaces a raw plane by frames that begin at `to`, which is at or before its own place: nothing that is still to be
+// read is overwritten.
 Status Compress(OutputFile& file, WrittenPlane& plane, int element_size, uint64_t to) {
   uint64_t offset = 0;
   for (uint64_t first = 0; first < ChunkCount(plane); first += kChunksAtOnce) {
@@ -145,7 +149,8 @@ Status Compress(OutputFile& file, WrittenPlane& plane, int element_size, uint64_
     auto frames = EncodeChunks(file, plane, element_size, numbers);
     if (!frames) return Propagate(frames);
     for (const FrameEncoder::Frame& frame : *frames) {
-      plane.frames.push_back({offset, static_cast<uint32_t>(frame.stored.size()), static_cast<uint8_t>(frame.method), Xxh3_64(frame.stored)});
+      plane.frames.push_back({offset, static_cast<uint32_t>(frame.stored.size()), static_cast<uint8_t>(frame.method),
+                              Xxh3_64(frame.stored)});
       if (auto write = file.WriteAt(to + offset, frame.stored); !write) return write;
       offset += frame.stored.size();
     }
@@ -156,8 +161,10 @@ Status Compress(OutputFile& file, WrittenPlane& plane, int element_size, uint64_
 
 }  // namespace
 
-Status SettlePlanes(OutputFile& file, RegionAllocator& allocator, uint64_t start, std::vector<KeptPlane> planes, bool compress) {
-  std::sort(planes.begin(), planes.end(), [](const KeptPlane& a, const KeptPlane& b) { return a.plane->offset < b.plane->offset; });
+Status SettlePlanes(OutputFile& file, RegionAllocator& allocator, uint64_t start, std::vector<KeptPlane> planes,
+                    bool compress) {
+  std::sort(planes.begin(), planes.end(),
+            [](const KeptPlane& a, const KeptPlane& b) { return a.plane->offset < b.plane->offset; });
   const uint64_t reserved_end = allocator.end();
   allocator.Rewind(start);
   bool changed = false;  // even where the end stays: a frame may be shorter than its plane by less than the alignment
@@ -180,11 +187,13 @@ Status SettlePlanes(OutputFile& file, RegionAllocator& allocator, uint64_t start
       plane->offset = to;
     }
   }
-  // What was written beyond is cut off, so that padding is zero whatever comes next. And between planes that moved: holes are zeroed.
+  // What was written beyond is cut off, so that padding is zero whatever comes next. And between planes that moved:
+  // holes are zeroed.
   if (!changed && allocator.end() == reserved_end) return {};
   for (size_t i = 0; i < planes.size(); ++i) {
     const WrittenPlane& plane = *planes[i].plane;
-    const uint64_t end = plane.offset + (plane.frames.empty() ? plane.size : plane.frames.back().offset + plane.frames.back().size);
+    const uint64_t end =
+        plane.offset + (plane.frames.empty() ? plane.size : plane.frames.back().offset + plane.frames.back().size);
     const uint64_t next = i + 1 < planes.size() ? planes[i + 1].plane->offset : end;
     if (auto write = file.WriteAt(end, std::vector<std::byte>(next - end)); !write) return write;
   }

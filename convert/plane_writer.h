@@ -1,5 +1,5 @@
-// Writes planes into an output file while they are made: reserve a place, append bytes in order, hash them on the way, and settle the
-// finished ones without holes. Not thread-safe.
+// Writes planes into an output file while they are made: reserve a place, append bytes in order, hash them on the way,
+// and settle the finished ones without holes. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -64,8 +64,10 @@ struct KeptPlane {
   int element_size;
 };
 
-// Moves planes (ascending, all at or after `start`) together so that no hole is left between them, and with `compress` replaces those
-// that shrink by 5 % or more by frames, measured on up to 16 chunks of each. The allocator goes on behind the last one.
-Status SettlePlanes(OutputFile& file, RegionAllocator& allocator, uint64_t start, std::vector<KeptPlane> planes, bool compress);
+// Moves planes (ascending, all at or after `start`) together so that no hole is left between them, and with `compress`
+// replaces those that shrink by 5 % or more by frames, measured on up to 16 chunks of each. The allocator goes on
+// behind the last one.
+Status SettlePlanes(OutputFile& file, RegionAllocator& allocator, uint64_t start, std::vector<KeptPlane> planes,
+                    bool compress);
 
 }  // namespace ingot

@@ -21,7 +21,8 @@ namespace {
 
 class Copier {
  public:
-  Copier(const Index& index, const std::function<uint64_t(uint32_t)>& place, IndexBuilder& builder) : index_(index), place_(place), builder_(builder) {}
+  Copier(const Index& index, const std::function<uint64_t(uint32_t)>& place, IndexBuilder& builder)
+      : index_(index), place_(place), builder_(builder) {}
 
   void Run() {
     builder_.RecordSha256(index_.count(Table::kSha256) != 0);
@@ -61,8 +62,9 @@ class Copier {
   void CopyOthers() {
     for (uint32_t i = 0; i < index_.count(Table::kMetadata); ++i) {
       const MetadataRecord m = index_.metadata(i);
-      builder_.SetMetadata(std::string(m.key),
-                           {static_cast<MetadataType>(m.type), static_cast<MetadataType>(m.element_type), {m.value.begin(), m.value.end()}});
+      builder_.SetMetadata(std::string(m.key), {static_cast<MetadataType>(m.type),
+                                                static_cast<MetadataType>(m.element_type),
+                                                {m.value.begin(), m.value.end()}});
     }
     for (uint32_t i = 0; i < index_.count(Table::kAttachments); ++i) {
       const AttachmentRecord a = index_.attachment(i);
@@ -75,7 +77,8 @@ class Copier {
     for (uint32_t i = 0; i < index_.count(Table::kSources); ++i) {
       const SourceRecord s = index_.source(i);
       const bool hashed = index_.count(Table::kSha256) != 0;
-      builder_.AddSource(std::string(s.name), s.size, s.hash, hashed ? index_.sha256(index_.plane_count() + i) : Sha256{});
+      builder_.AddSource(std::string(s.name), s.size, s.hash,
+                         hashed ? index_.sha256(index_.plane_count() + i) : Sha256{});
     }
   }
 

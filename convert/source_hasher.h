@@ -18,8 +18,8 @@ class SourceHasher {
 
   SourceHasher(const Source& source, bool sha256);
 
-  // Takes bytes that were read at `offset` of a file; what lies between the last call's end and `offset` is read and hashed first. Bytes
-  // before that end are not hashed again.
+  // Takes bytes that were read at `offset` of a file; what lies between the last call's end and `offset` is read and
+  // hashed first. Bytes before that end are not hashed again.
   Status Update(uint32_t file, uint64_t offset, ByteSpan bytes);
   // Reads what is left of every file, and gives their digests in the order of source.files().
   Result<std::vector<Digest>> Finish();

@@ -34,7 +34,8 @@ void AppendFloats(DType type, const float* values, uint64_t count, std::vector<s
 }
 
 // The encoding of one part, before any operand has turned out to be constant.
-PartPlan PlanPart(const GroupQuantizer& quantizer, uint64_t rows, uint64_t first_col, uint64_t last_col, uint64_t outliers) {
+PartPlan PlanPart(const GroupQuantizer& quantizer, uint64_t rows, uint64_t first_col, uint64_t last_col,
+                  uint64_t outliers) {
   const Method& method = quantizer.method();
   PartPlan plan;
   plan.first_col = first_col;
@@ -71,7 +72,8 @@ PartPlan PlanPart(const GroupQuantizer& quantizer, uint64_t rows, uint64_t first
     }
   }
   for (uint32_t column : quantizer.outlier_columns()) {
-    if (column >= first_col && column < last_col) plan.outlier_columns.push_back(static_cast<uint32_t>(column - first_col));
+    if (column >= first_col && column < last_col)
+      plan.outlier_columns.push_back(static_cast<uint32_t>(column - first_col));
   }
   if (!plan.outlier_columns.empty()) {
     l.outliers = OutlierForm::kColumns;
@@ -106,8 +108,13 @@ std::vector<uint64_t> SplitColumns(uint64_t cols, uint64_t group_cols, uint32_t 
 
 TensorEncoder::TensorEncoder(const SourceTensor& tensor, GroupQuantizer quantizer, const std::vector<uint64_t>& cuts,
                              const std::vector<uint64_t>& outliers_per_part)
-    : name_(tensor.name), dtype_(tensor.dtype), rows_(MatrixRows(tensor)), cols_(MatrixCols(tensor)), quantizer_(std::move(quantizer)) {
-  for (size_t i = 0; i + 1 < cuts.size(); ++i) parts_.push_back(PlanPart(quantizer_, rows_, cuts[i], cuts[i + 1], outliers_per_part[i]));
+    : name_(tensor.name),
+      dtype_(tensor.dtype),
+      rows_(MatrixRows(tensor)),
+      cols_(MatrixCols(tensor)),
+      quantizer_(std::move(quantizer)) {
+  for (size_t i = 0; i + 1 < cuts.size(); ++i)
+    parts_.push_back(PlanPart(quantizer_, rows_, cuts[i], cuts[i + 1], outliers_per_part[i]));
 }
 
 Status TensorEncoder::Encode(const std::byte* source, uint64_t first_row, uint64_t rows, EncodedBlock& out) const {
@@ -128,7 +135,8 @@ Status TensorEncoder::Encode(const std::byte* source, uint64_t first_row, uint64
     const uint64_t count = std::min(step, rows - done);
     scratch.values.resize(count * cols_);
     WidenToF32(dtype_, source + done * row_bytes, count * cols_, scratch.values.data());
-    if (auto quantized = quantizer_.Quantize(scratch.values.data(), first_row + done, count, scratch.rows); !quantized) {
+    if (auto quantized = quantizer_.Quantize(scratch.values.data(), first_row + done, count, scratch.rows);
+        !quantized) {
       return tl::unexpected(Explain(quantized.error()));
     }
     out.inexact_outliers += scratch.rows.inexact_outliers;
@@ -137,7 +145,8 @@ Status TensorEncoder::Encode(const std::byte* source, uint64_t first_row, uint64
   return {};
 }
 
-void TensorEncoder::EncodePart(const PartPlan& plan, const QuantizedRows& rows, uint64_t count, EncodedPart& out) const {
+void TensorEncoder::EncodePart(const PartPlan& plan, const QuantizedRows& rows, uint64_t count,
+                               EncodedPart& out) const {
   const uint64_t cols = plan.last_col - plan.first_col;
   const std::span<const uint8_t> widths = FieldWidths(plan.linear.bits);
   std::array<size_t, kMaxFields> at{};
@@ -147,8 +156,10 @@ void TensorEncoder::EncodePart(const PartPlan& plan, const QuantizedRows& rows, 
   }
   for (uint64_t r = 0; r < count; ++r) {
     std::array<std::byte*, kMaxFields> field_rows{};
-    for (size_t f = 0; f < widths.size(); ++f) field_rows[f] = out.codes[f].data() + at[f] + r * PackedRowBytes(cols, widths[f]);
-    PackRow(rows.codes.data() + r * cols_ + plan.first_col, cols, plan.linear.bits, std::span(field_rows).first(widths.size()));
+    for (size_t f = 0; f < widths.size(); ++f)
+      field_rows[f] = out.codes[f].data() + at[f] + r * PackedRowBytes(cols, widths[f]);
+    PackRow(rows.codes.data() + r * cols_ + plan.first_col, cols, plan.linear.bits,
+            std::span(field_rows).first(widths.size()));
   }
   const uint64_t groups = quantizer_.groups_per_row(), own = plan.last_group - plan.first_group;
   for (uint64_t r = 0; r < count && groups != 0; ++r) {
@@ -163,13 +174,15 @@ void TensorEncoder::EncodePart(const PartPlan& plan, const QuantizedRows& rows, 
   if (plan.linear.outliers != OutlierForm::kNone) EncodeOutliers(plan, rows, count, out);
 }
 
-void TensorEncoder::EncodeOutliers(const PartPlan& plan, const QuantizedRows& rows, uint64_t count, EncodedPart& out) const {
+void TensorEncoder::EncodeOutliers(const PartPlan& plan, const QuantizedRows& rows, uint64_t count,
+                                   EncodedPart& out) const {
   const DType type = plan.linear.outlier_type;
   if (plan.linear.outliers == OutlierForm::kColumns) {
     const auto all = quantizer_.outlier_columns();
     const auto first = std::lower_bound(all.begin(), all.end(), plan.first_col) - all.begin();
     for (uint64_t r = 0; r < count; ++r) {
-      AppendFloats(type, rows.column_values.data() + r * all.size() + static_cast<size_t>(first), plan.outlier_columns.size(), out.outlier_values);
+      AppendFloats(type, rows.column_values.data() + r * all.size() + static_cast<size_t>(first),
+                   plan.outlier_columns.size(), out.outlier_values);
     }
     return;
   }
@@ -194,11 +207,14 @@ void TensorEncoder::EncodeOutliers(const PartPlan& plan, const QuantizedRows& ro
 
 Error TensorEncoder::Explain(const QuantizeError& error) const {
   if (error.kind == QuantizeError::Kind::kNonFinite) {
-    return {ErrorCode::kBadInput, fmt::format("tensor '{}': row {}, column {} is {}; --allow-nonfinite converts it all the same", Escape(name_), error.row,
-                                              error.index, error.value)};
+    return {ErrorCode::kBadInput,
+            fmt::format("tensor '{}': row {}, column {} is {}; --allow-nonfinite converts it all the same",
+                        Escape(name_), error.row, error.index, error.value)};
   }
-  return {ErrorCode::kBadInput, fmt::format("tensor '{}': row {}, group {}: the scale {:g} does not fit {}; use --scale-dtype f32 or bf16", Escape(name_),
-                                            error.row, error.index, error.value, InfoOf(quantizer_.method().scale_dtype).name)};
+  return {
+      ErrorCode::kBadInput,
+      fmt::format("tensor '{}': row {}, group {}: the scale {:g} does not fit {}; use --scale-dtype f32 or bf16",
+                  Escape(name_), error.row, error.index, error.value, InfoOf(quantizer_.method().scale_dtype).name)};
 }
 
 }  // namespace ingot

@@ -10,14 +10,16 @@ namespace ingot {
 TensorWriter::TensorWriter(TensorSink& sink, const SourceTensor& tensor, std::shared_ptr<const TensorEncoder> encoder)
     : sink_(sink), tensor_(tensor), encoder_(std::move(encoder)), start_(sink.allocator.end()) {
   if (!encoder_) {
-    if (tensor.size != 0) raw_.emplace_back(sink.file, sink.allocator, tensor.size, InfoOf(tensor.dtype).size, sink.sha256);
+    if (tensor.size != 0)
+      raw_.emplace_back(sink.file, sink.allocator, tensor.size, InfoOf(tensor.dtype).size, sink.sha256);
     return;
   }
   for (const PartPlan& plan : encoder_->parts()) {
     Part part;
     part.plan = &plan;
     part.specs = PlanesOf(plan.linear, false);
-    for (const PlaneSpec& spec : part.specs) part.planes.emplace_back(sink.file, sink.allocator, spec.size, spec.element_size, sink.sha256);
+    for (const PlaneSpec& spec : part.specs)
+      part.planes.emplace_back(sink.file, sink.allocator, spec.size, spec.element_size, sink.sha256);
     if (plan.zero_points) {
       for (const PlaneSpec& spec : PlanesOf(*plan.zero_points, true)) {
         part.zero_planes.emplace_back(sink.file, sink.allocator, spec.size, spec.element_size, sink.sha256);
@@ -98,7 +100,8 @@ Status TensorWriter::AppendPart(Part& part, const EncodedPart& block) {
 
 Status TensorWriter::AppendZeros(Part& part, const std::vector<uint8_t>& codes) {
   if (part.first_zero < 0) part.first_zero = codes.front();
-  part.zeros_equal = part.zeros_equal && std::all_of(codes.begin(), codes.end(), [&](uint8_t z) { return z == part.first_zero; });
+  part.zeros_equal =
+      part.zeros_equal && std::all_of(codes.begin(), codes.end(), [&](uint8_t z) { return z == part.first_zero; });
   part.pending_zeros.insert(part.pending_zeros.end(), codes.begin(), codes.end());
   return PackZeros(part, part.pending_zeros.size() / kPackUnit * kPackUnit);
 }
@@ -137,13 +140,16 @@ Status TensorWriter::FlushAll() {
   return {};
 }
 
-// An operand array of one value becomes a constant, a neutral constant nothing (R-LIN-5 to R-LIN-7); its plane is dropped.
+// An operand array of one value becomes a constant, a neutral constant nothing (R-LIN-5 to R-LIN-7); its plane is
+// dropped.
 TensorWriter::Finished TensorWriter::FinishPart(Part& part, std::vector<KeptPlane>& kept) {
   Finished out;
   Linear& l = out.linear = part.plan->linear;
   const auto constant_of = [](const PlaneWriter& plane, DType type, float neutral) {
     const std::byte* at = plane.first_element().data();
-    const float value = type == DType::kF32 ? Load<float>(at) : type == DType::kF16 ? F16ToF32(Load<uint16_t>(at)) : BF16ToF32(Load<uint16_t>(at));
+    const float value = type == DType::kF32   ? Load<float>(at)
+                        : type == DType::kF16 ? F16ToF32(Load<uint16_t>(at))
+                                              : BF16ToF32(Load<uint16_t>(at));
     return std::bit_cast<uint32_t>(value) == std::bit_cast<uint32_t>(neutral) ? Operand{} : Operand::Constant(value);
   };
   std::vector<int> sizes;
@@ -186,9 +192,10 @@ Status TensorWriter::Finish() {
 
   const uint64_t key = ContentKey(finished, kept);
   if (auto settled = SettlePlanes(sink_.file, sink_.allocator, start_, kept, sink_.compress); !settled) return settled;
-  const uint64_t offset = kept.empty() ? 0 : std::min_element(kept.begin(), kept.end(), [](const KeptPlane& a, const KeptPlane& b) {
-                                               return a.plane->offset < b.plane->offset;
-                                             })->plane->offset;
+  const uint64_t offset =
+      kept.empty() ? 0 : std::min_element(kept.begin(), kept.end(), [](const KeptPlane& a, const KeptPlane& b) {
+                           return a.plane->offset < b.plane->offset;
+                         })->plane->offset;
   if (!kept.empty()) {
     auto alias = BecomeAlias(key, offset);
     if (!alias) return Propagate(alias);
@@ -205,14 +212,16 @@ Status TensorWriter::Finish() {
     std::vector<uint32_t> children;
     if (!part.zero_planes.empty()) {
       const Part& planned = parts_[static_cast<size_t>(&part - finished.data())];
-      children.push_back(sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(*planned.plan->zero_points), part.zero_planes));
+      children.push_back(
+          sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(*planned.plan->zero_points), part.zero_planes));
     }
     const uint32_t e = sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(part.linear), part.planes, children);
     parts.push_back({split ? part.linear.cols : tensor_.shape.front(), e});
   }
   const uint8_t axis = split ? static_cast<uint8_t>(tensor_.shape.size() - 1) : 0;
   const uint32_t number = sink_.index.AddTensor(tensor_.name, tensor_.dtype, tensor_.shape, axis, parts);
-  if (!kept.empty()) sink_.originals.try_emplace(key, TensorSink::Original{number, offset, sink_.allocator.end() - offset});
+  if (!kept.empty())
+    sink_.originals.try_emplace(key, TensorSink::Original{number, offset, sink_.allocator.end() - offset});
   return {};
 }
 
@@ -231,8 +240,8 @@ uint64_t TensorWriter::ContentKey(const std::vector<Finished>& parts, const std:
   return Xxh3_64(text);
 }
 
-// A tensor that holds the same as an earlier one is tied to it, and what was written for it is cut off again. The hash finds it, the
-// bytes decide.
+// A tensor that holds the same as an earlier one is tied to it, and what was written for it is cut off again. The hash
+// finds it, the bytes decide.
 Result<bool> TensorWriter::BecomeAlias(uint64_t key, uint64_t offset) {
   const auto at = sink_.originals.find(key);
   if (at == sink_.originals.end()) return false;

@@ -21,12 +21,12 @@ struct TensorSink {
   bool compress = false;
   bool sha256 = false;
 
-  // Tensors by what they hold, to find tied ones: a later tensor with equal planes becomes an alias of the first. Equal tensors have
-  // planes of equal sizes in the same order, so their regions are equal byte for byte.
+  // Tensors by what they hold, to find tied ones: a later tensor with equal planes becomes an alias of the first. Equal
+  // tensors have planes of equal sizes in the same order, so their regions are equal byte for byte.
   struct Original {
-    uint32_t tensor;   // its number in `index`
-    uint64_t offset;   // of its first plane
-    uint64_t size;     // to the end of its last one
+    uint32_t tensor;  // its number in `index`
+    uint64_t offset;  // of its first plane
+    uint64_t size;    // to the end of its last one
   };
   std::unordered_map<uint64_t, Original> originals;
 };
@@ -46,12 +46,12 @@ class TensorWriter {
   struct Part {
     const PartPlan* plan;
     std::vector<PlaneSpec> specs;
-    std::vector<PlaneWriter> planes;        // as `specs`
-    std::vector<PlaneWriter> zero_planes;   // of the nested zero-points
-    std::vector<uint8_t> pending_zeros;     // not yet a whole unit
+    std::vector<PlaneWriter> planes;       // as `specs`
+    std::vector<PlaneWriter> zero_planes;  // of the nested zero-points
+    std::vector<uint8_t> pending_zeros;    // not yet a whole unit
     bool zeros_equal = true;
     int first_zero = -1;
-    uint64_t outliers = 0;                  // so far
+    uint64_t outliers = 0;  // so far
   };
   struct Finished {
     Linear linear;

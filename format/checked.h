@@ -1,4 +1,5 @@
-// Overflow-safe arithmetic on sizes and offsets that come from a file. Every range check of the project goes through here.
+// Overflow-safe arithmetic on sizes and offsets that come from a file. Every range check of the project goes through
+// here.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,8 @@ inline std::optional<uint64_t> CheckedMul(uint64_t a, uint64_t b) {
   return product;
 }
 
-// The product of all values (1 for none), or nothing if it does not fit. A zero factor gives zero, whatever the others are.
+// The product of all values (1 for none), or nothing if it does not fit. A zero factor gives zero, whatever the others
+// are.
 inline std::optional<uint64_t> CheckedProduct(std::span<const uint64_t> values) {
   for (uint64_t v : values) {
     if (v == 0) return 0;

@@ -28,8 +28,8 @@ class FrameDecoder {
   ~FrameDecoder();
   FrameDecoder(FrameDecoder&&) noexcept;
 
-  // Writes the logical bytes of a chunk, out.size() of them, from its stored bytes (stored.size() == frame.size). Checks R-FRM-6 first,
-  // then R-FRM-7. The chunk's own hash is the caller's to check.
+  // Writes the logical bytes of a chunk, out.size() of them, from its stored bytes (stored.size() == frame.size).
+  // Checks R-FRM-6 first, then R-FRM-7. The chunk's own hash is the caller's to check.
   ChunkResult<void> Decode(const FrameRecord& frame, ByteSpan stored, std::span<std::byte> out);
 
  private:
@@ -44,8 +44,9 @@ class FrameEncoder {
   ~FrameEncoder();
   FrameEncoder(FrameEncoder&&) noexcept;
 
-  // The smallest form of a chunk, by trying zstd on it as it is and, for `element_size` 2 or 4, byte-plane transposed. A form that does
-  // not save at least 5 % of the chunk is not taken: the method is then kStored and `stored` is the chunk itself.
+  // The smallest form of a chunk, by trying zstd on it as it is and, for `element_size` 2 or 4, byte-plane transposed.
+  // A form that does not save at least 5 % of the chunk is not taken: the method is then kStored and `stored` is the
+  // chunk itself.
   struct Frame {
     FrameMethod method;
     std::vector<std::byte> stored;

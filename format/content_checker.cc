@@ -12,7 +12,8 @@ namespace {
 
 class ContentChecker {
  public:
-  ContentChecker(const Index& index, const ChunkWalk& walk, Report& report) : index_(index), walk_(walk), report_(report) {}
+  ContentChecker(const Index& index, const ChunkWalk& walk, Report& report)
+      : index_(index), walk_(walk), report_(report) {}
 
   void Check(uint32_t number, const std::string& place, bool nested) {
     const EncodingRecord e = index_.encoding(number);
@@ -32,7 +33,8 @@ class ContentChecker {
         case PlaneRole::kOffsets:
         case PlaneRole::kColumnScales:
           if (AllEqual(plane, specs[i].element_size)) {
-            report_.Add("R-LIN-7", place, "all {} have the same bits; such an array is a constant", NameOf(specs[i].role));
+            report_.Add("R-LIN-7", place, "all {} have the same bits; such an array is a constant",
+                        NameOf(specs[i].role));
           }
           break;
         case PlaneRole::kPermutation:
@@ -81,7 +83,8 @@ class ContentChecker {
     walk_(plane, [&](ByteSpan chunk) {
       const size_t width = static_cast<size_t>(size);
       if (first.empty()) first.assign(chunk.begin(), chunk.begin() + size);
-      for (size_t at = 0; at < chunk.size() && equal; at += width) equal = std::memcmp(chunk.data() + at, first.data(), width) == 0;
+      for (size_t at = 0; at < chunk.size() && equal; at += width)
+        equal = std::memcmp(chunk.data() + at, first.data(), width) == 0;
       return equal;
     });
     return equal && !first.empty();
@@ -98,7 +101,8 @@ class ContentChecker {
       for (size_t at = 0; at < chunk.size() && equal; at += unit) {
         const uint64_t in_unit = std::min<uint64_t>(kPackUnit, count - done);
         for (uint64_t j = 0; j < in_unit; ++j) {
-          const unsigned v = (std::to_integer<unsigned>(chunk[at + j % unit]) >> (static_cast<uint64_t>(width) * (j / unit))) & mask;
+          const unsigned v =
+              (std::to_integer<unsigned>(chunk[at + j % unit]) >> (static_cast<uint64_t>(width) * (j / unit))) & mask;
           if (done + j == 0) first = v;
           equal = equal && v == first;
         }
@@ -127,8 +131,9 @@ class ContentChecker {
         const std::byte* at = chunk.data() + (last_unit - begin);
         for (uint64_t i = 0; i < unit; ++i) {
           if ((at[i] & ~allowed[i]) == std::byte{0}) continue;
-          report_.Add("R-PACK-1", place, "row {} of a {}-bit field: byte {} of its last unit is {:#x}, the columns have the bits {:#x}", row, width, i,
-                      std::to_integer<unsigned>(at[i]), std::to_integer<unsigned>(allowed[i]));
+          report_.Add("R-PACK-1", place,
+                      "row {} of a {}-bit field: byte {} of its last unit is {:#x}, the columns have the bits {:#x}",
+                      row, width, i, std::to_integer<unsigned>(at[i]), std::to_integer<unsigned>(allowed[i]));
           return false;
         }
       }
@@ -142,7 +147,8 @@ class ContentChecker {
     bool identity = true, whole = true;
     ForEach(plane, 4, [&](uint64_t number, uint64_t column) {
       if (column >= cols || seen[column]) {
-        report_.Add("R-PERM-1", place, "entry {} is column {} of {}{}", number, column, cols, column < cols ? ", a second time" : "");
+        report_.Add("R-PERM-1", place, "entry {} is column {} of {}{}", number, column, cols,
+                    column < cols ? ", a second time" : "");
         return whole = false;
       }
       seen[column] = true;
@@ -169,9 +175,12 @@ class ContentChecker {
     uint64_t previous = 0;
     bool sound = true;
     ForEach(rows_plane, 8, [&](uint64_t row, uint64_t start) {
-      const bool fits = row == 0 ? start == 0 : start >= previous && (row < l.rows ? start <= l.outlier_count : start == l.outlier_count);
+      const bool fits = row == 0
+                            ? start == 0
+                            : start >= previous && (row < l.rows ? start <= l.outlier_count : start == l.outlier_count);
       if (!fits) {
-        report_.Add("R-OUT-1", place, "row start {} is {} after {}, of {} outliers", row, start, previous, l.outlier_count);
+        report_.Add("R-OUT-1", place, "row start {} is {} after {}, of {} outliers", row, start, previous,
+                    l.outlier_count);
         return sound = false;
       }
       previous = start;
@@ -187,7 +196,8 @@ class ContentChecker {
     ForEach(columns_plane, l.column_bytes(), [&](uint64_t number, uint64_t column) {
       while (starts.current() <= number && starts.Advance(number)) next = 0;
       if (column < next || column >= l.cols) {
-        report_.Add("R-OUT-2", place, "outlier {} is in column {}, expected {} to {}", number, column, next, l.cols - 1);
+        report_.Add("R-OUT-2", place, "outlier {} is in column {}, expected {} to {}", number, column, next,
+                    l.cols - 1);
         return false;
       }
       next = column + 1;
@@ -233,12 +243,14 @@ class ContentChecker {
 
 }  // namespace
 
-void CheckContent(const Index& index, uint32_t number, const std::string& place, const ChunkWalk& walk, Report& report) {
+void CheckContent(const Index& index, uint32_t number, const std::string& place, const ChunkWalk& walk,
+                  Report& report) {
   const EncodingRecord e = index.encoding(number);
   if (!e.is(EncodingKind::kLinear)) return;
   ContentChecker checker(index, walk, report);
   checker.Check(number, place, false);
-  for (uint32_t c = number - e.child_count; c < number; ++c) checker.Check(c, fmt::format("{}, child {}", place, c), true);
+  for (uint32_t c = number - e.child_count; c < number; ++c)
+    checker.Check(c, fmt::format("{}, child {}", place, c), true);
 }
 
 }  // namespace ingot

@@ -1,4 +1,5 @@
-// The element types of tensors, by the names that safetensors gave them, and the exact conversions of their floats to f32.
+// The element types of tensors, by the names that safetensors gave them, and the exact conversions of their floats to
+// f32.
 #pragma once
 
 #include <bit>

@@ -7,8 +7,8 @@
 namespace ingot {
 namespace {
 
-// Types of arithmetic, results, operand arrays and outliers are stored as 0, 1, 2: the first three dtypes. Anything else is kept as
-// it is, for the validation pass to refuse.
+// Types of arithmetic, results, operand arrays and outliers are stored as 0, 1, 2: the first three dtypes. Anything
+// else is kept as it is, for the validation pass to refuse.
 DType TypeAt(const std::byte* at) { return static_cast<DType>(Load<uint8_t>(at)); }
 
 void AppendOperand(std::vector<std::byte>& out, const Operand& operand) {
@@ -97,8 +97,9 @@ Foreign DecodeForeign(ByteSpan payload) {
 }
 
 std::string_view NameOf(PlaneRole role) {
-  constexpr std::string_view kNames[] = {"raw",          "codes",       "codebook",     "scales",          "zero-points",    "offsets",
-                                         "column scales", "permutation", "outlier rows", "outlier columns", "outlier values", "blocks"};
+  constexpr std::string_view kNames[] = {"raw",          "codes",           "codebook",       "scales",
+                                         "zero-points",  "offsets",         "column scales",  "permutation",
+                                         "outlier rows", "outlier columns", "outlier values", "blocks"};
   return kNames[static_cast<size_t>(role)];
 }
 
@@ -133,7 +134,8 @@ std::vector<PlaneSpec> PlanesOf(const Linear& l, bool nested) {
 std::string Describe(const Linear& l, const std::vector<Linear>& children) {
   std::string out = fmt::format("{}-bit", l.bits);
   if (l.codebook) out += " codebook";
-  const bool grouped = l.s.form > OperandForm::kConstant || l.z.form > OperandForm::kConstant || l.o.form > OperandForm::kConstant;
+  const bool grouped =
+      l.s.form > OperandForm::kConstant || l.z.form > OperandForm::kConstant || l.o.form > OperandForm::kConstant;
   if (grouped) {
     if (l.group_rows == l.rows && l.group_cols == l.cols) {
       out += " per tensor";
@@ -152,8 +154,10 @@ std::string Describe(const Linear& l, const std::vector<Linear>& children) {
   }
   if (l.permutation) out += " permuted";
   if (l.outliers == OutlierForm::kUnstructured) {
-    out += fmt::format(" +{:.3g}% outliers {}", 100.0 * static_cast<double>(l.outlier_count) / (static_cast<double>(l.rows) * static_cast<double>(l.cols)),
-                       InfoOf(l.outlier_type).name);
+    out += fmt::format(
+        " +{:.3g}% outliers {}",
+        100.0 * static_cast<double>(l.outlier_count) / (static_cast<double>(l.rows) * static_cast<double>(l.cols)),
+        InfoOf(l.outlier_type).name);
   } else if (l.outliers == OutlierForm::kColumns) {
     out += fmt::format(" +{} outlier columns {}", l.outlier_count, InfoOf(l.outlier_type).name);
   }

@@ -95,8 +95,8 @@ struct PlaneSpec {
   DType type = DType::kU8;  // of operand arrays and outlier values
 };
 
-// The planes of a linear encoding, in the order of the file. `nested`: its codes are packed as one row. The sizes must be within the
-// limits of R-LIN-2 and R-LIN-8, so that nothing overflows.
+// The planes of a linear encoding, in the order of the file. `nested`: its codes are packed as one row. The sizes must
+// be within the limits of R-LIN-2 and R-LIN-8, so that nothing overflows.
 std::vector<PlaneSpec> PlanesOf(const Linear& linear, bool nested);
 
 // The group shape, bits and operands in a few words: "linear 4-bit g128 s f16 z 4-bit".

@@ -40,7 +40,8 @@ bool CheckGood(ByteSpan slot, int number, Report& report) {
   const Hash128 stored = {Load<uint64_t>(slot.data() + kChecksumAt), Load<uint64_t>(slot.data() + kChecksumAt + 8)};
   const Hash128 actual = SlotChecksum(slot);
   if (stored != actual) {
-    report.Add("R-HDR-2", PlaceOf(number), "the checksum is {}, the slot's bytes have {}", ToHex(stored), ToHex(actual));
+    report.Add("R-HDR-2", PlaceOf(number), "the checksum is {}, the slot's bytes have {}", ToHex(stored),
+               ToHex(actual));
     return false;
   }
   return true;
@@ -54,17 +55,18 @@ void CheckFields(const Header& h, ByteSpan slot, int number, Report& report) {
     return;  // of another major version nothing more is known
   }
   if ((h.required_features & ~kKnownFeatures) != 0) {
-    report.Add("R-HDR-4", place, "required features {:#x}, this reader knows {:#x}", h.required_features, kKnownFeatures);
+    report.Add("R-HDR-4", place, "required features {:#x}, this reader knows {:#x}", h.required_features,
+               kKnownFeatures);
   }
   if (!std::has_single_bit(h.alignment) || h.alignment < kMinAlignment || h.alignment > kMaxAlignment) {
-    report.Add("R-HDR-5", place, "the alignment is {}, expected a power of two from {} to {}", h.alignment, kMinAlignment,
-               kMaxAlignment);
+    report.Add("R-HDR-5", place, "the alignment is {}, expected a power of two from {} to {}", h.alignment,
+               kMinAlignment, kMaxAlignment);
   }
   const ByteSpan reserved = slot.subspan(kReservedAt, kChecksumAt - kReservedAt);
   const auto found = std::find_if(reserved.begin(), reserved.end(), [](std::byte b) { return b != std::byte{0}; });
   if (found != reserved.end() && !h.newer_minor()) {
-    report.Add("R-HDR-6", place, "reserved byte {} is {:#x}, expected 0", kReservedAt + static_cast<size_t>(found - reserved.begin()),
-               std::to_integer<unsigned>(*found));
+    report.Add("R-HDR-6", place, "reserved byte {} is {:#x}, expected 0",
+               kReservedAt + static_cast<size_t>(found - reserved.begin()), std::to_integer<unsigned>(*found));
   }
   if (h.generation < 1) report.Add("R-HDR-8", place, "the generation is 0, expected at least 1");
 }
@@ -76,8 +78,10 @@ void CheckExtent(const Header& h, uint64_t file_length, Report& report) {
     return;
   }
   const bool placed = h.index_offset >= kHeaderSize && h.index_offset % h.alignment == 0;
-  if (!placed || h.index_size < kIndexHeadSize || h.index_size > kMaxIndexSize || !InRange(h.index_offset, h.index_size, h.file_end)) {
-    report.Add("R-HDR-9", "header", "index of {} bytes at {}: expected 8 to {} bytes at a multiple of {}, from {} on and within {}",
+  if (!placed || h.index_size < kIndexHeadSize || h.index_size > kMaxIndexSize ||
+      !InRange(h.index_offset, h.index_size, h.file_end)) {
+    report.Add("R-HDR-9", "header",
+               "index of {} bytes at {}: expected 8 to {} bytes at a multiple of {}, from {} on and within {}",
                h.index_size, h.index_offset, kMaxIndexSize, h.alignment, kHeaderSize, h.file_end);
   }
 }
@@ -125,7 +129,8 @@ HeaderPair ReadHeader(ByteSpan first_bytes, uint64_t file_length, Report& report
   const size_t before = report.violations().size();
   for (int i = 0; i < 2; ++i) {
     if (!pair.good[static_cast<size_t>(i)] || (i == 1 && both && equal)) continue;
-    CheckFields(headers[static_cast<size_t>(i)], first_bytes.subspan(static_cast<size_t>(i) * kSlotSize, kSlotSize), i, report);
+    CheckFields(headers[static_cast<size_t>(i)], first_bytes.subspan(static_cast<size_t>(i) * kSlotSize, kSlotSize), i,
+                report);
   }
   if (both) {
     const uint64_t a = headers[0].generation, b = headers[1].generation;

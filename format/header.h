@@ -40,8 +40,8 @@ struct HeaderPair {
   Header header;               // of the current slot
 };
 
-// Reads both slots from the first kHeaderSize bytes and says which is current. Reports every violation of R-HDR-1 to R-HDR-9 and
-// R-FILE-2, a bad slot among them: whoever only reads may go on with one bad slot.
+// Reads both slots from the first kHeaderSize bytes and says which is current. Reports every violation of R-HDR-1 to
+// R-HDR-9 and R-FILE-2, a bad slot among them: whoever only reads may go on with one bad slot.
 HeaderPair ReadHeader(ByteSpan first_bytes, uint64_t file_length, Report& report);
 
 // Whether a rule that ReadHeader reports leaves the file readable: one bad slot does.

@@ -21,7 +21,9 @@ MetadataRecord Index::metadata(uint32_t i) const {
   const std::byte* at = record(Table::kMetadata, i);
   const uint32_t heap = Load<uint32_t>(at);
   const uint16_t key_size = Load<uint16_t>(at + 4);
-  return {heap_text(heap, key_size), Load<uint8_t>(at + 6), Load<uint8_t>(at + 7),
+  return {heap_text(heap, key_size),
+          Load<uint8_t>(at + 6),
+          Load<uint8_t>(at + 7),
           {view(Table::kHeap).data + heap + key_size, Load<uint32_t>(at + 8)}};
 }
 

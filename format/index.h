@@ -1,5 +1,5 @@
-// The index of a file (spec/FORMAT.md, sections 3 to 8): tables of fixed-size records over one block of bytes, validated once, then
-// read in place. Immutable after Open; thread-safe.
+// The index of a file (spec/FORMAT.md, sections 3 to 8): tables of fixed-size records over one block of bytes,
+// validated once, then read in place. Immutable after Open; thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -74,9 +74,7 @@ struct FrameRecord {
   uint64_t hash;
 };
 
-enum class MetadataType : uint8_t {
-  kBool, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64, kF32, kF64, kString, kArray
-};
+enum class MetadataType : uint8_t { kBool, kU8, kI8, kU16, kI16, kU32, kI32, kU64, kI64, kF32, kF64, kString, kArray };
 // Bytes of a scalar of that type; 0 for strings and arrays.
 uint32_t MetadataScalarSize(uint8_t type);
 
@@ -124,9 +122,11 @@ class Index {
     std::vector<uint32_t> bad_encodings;  // roots whose content is not to be looked at, ascending
   };
 
-  // Reads the directory and validates every record, reporting each violation until `report` is full. Without a violation everything
-  // below may be used without further checks. Returns nothing if the tables cannot even be found. O(size of the index).
-  static std::optional<Index> Open(IndexBytes bytes, const Header& header, Report& report, Soundness* soundness = nullptr);
+  // Reads the directory and validates every record, reporting each violation until `report` is full. Without a
+  // violation everything below may be used without further checks. Returns nothing if the tables cannot even be found.
+  // O(size of the index).
+  static std::optional<Index> Open(IndexBytes bytes, const Header& header, Report& report,
+                                   Soundness* soundness = nullptr);
 
   uint64_t count(Table table) const { return view(table).count; }
   uint32_t tensor_count() const { return static_cast<uint32_t>(count(Table::kTensors)); }
@@ -247,7 +247,8 @@ uint64_t ElementCount(const TensorRecord& tensor);
 // Elements of one of its parts.
 uint64_t ElementCount(const TensorRecord& tensor, const PartRecord& part);
 
-// The two digests of spec/FORMAT.md, section 9, over tensors of one or more files: feed every tensor in the order of their names.
+// The two digests of spec/FORMAT.md, section 9, over tensors of one or more files: feed every tensor in the order of
+// their names.
 class DigestBuilder {
  public:
   void Add(const Index& index, uint32_t tensor);

@@ -38,7 +38,9 @@ MetadataValue MetadataValue::U64(uint64_t value) { return Scalar(MetadataType::k
 MetadataValue MetadataValue::F64(double value) { return Scalar(MetadataType::kF64, value); }
 
 uint32_t IndexBuilder::AddPlane(const WrittenPlane& plane) {
-  Plane p{plane.offset, plane.size, {static_cast<uint32_t>(chunks_.size()), static_cast<uint32_t>(plane.chunks.size())},
+  Plane p{plane.offset,
+          plane.size,
+          {static_cast<uint32_t>(chunks_.size()), static_cast<uint32_t>(plane.chunks.size())},
           {static_cast<uint32_t>(frames_.size()), static_cast<uint32_t>(plane.frames.size())}};
   chunks_.insert(chunks_.end(), plane.chunks.begin(), plane.chunks.end());
   frames_.insert(frames_.end(), plane.frames.begin(), plane.frames.end());
@@ -63,7 +65,8 @@ uint32_t IndexBuilder::AddEncoding(EncodingKind kind, ByteSpan payload, const st
   return AddEncodingRecord(static_cast<uint16_t>(kind), kFlagRequired, payload, planes, children);
 }
 
-uint32_t IndexBuilder::AddEncodingRecord(uint16_t kind, uint8_t flags, ByteSpan payload, const std::vector<WrittenPlane>& planes,
+uint32_t IndexBuilder::AddEncodingRecord(uint16_t kind, uint8_t flags, ByteSpan payload,
+                                         const std::vector<WrittenPlane>& planes,
                                          const std::vector<uint32_t>& children) {
   Encoding e{kind, flags, {}, {}, {}};
   e.payload = {static_cast<uint32_t>(payloads_.size()), static_cast<uint32_t>(payload.size())};
@@ -76,7 +79,8 @@ uint32_t IndexBuilder::AddEncodingRecord(uint16_t kind, uint8_t flags, ByteSpan 
   return static_cast<uint32_t>(encodings_.size() - 1);
 }
 
-uint32_t IndexBuilder::AddTensor(std::string_view name, DType dtype, const std::vector<uint64_t>& shape, uint8_t axis, const std::vector<Part>& parts) {
+uint32_t IndexBuilder::AddTensor(std::string_view name, DType dtype, const std::vector<uint64_t>& shape, uint8_t axis,
+                                 const std::vector<Part>& parts) {
   const auto number = static_cast<uint32_t>(tensors_.size());
   Tensor t{names_.size(), static_cast<uint32_t>(name.size()), dtype, axis, {}, {}};
   names_ += name;
@@ -111,7 +115,8 @@ class IndexBuilder::Writer {
     for (uint32_t i = 0; i < b.planes_.size(); ++i) {
       if (b.planes_[i].size != 0) order_.push_back(i);
     }
-    std::sort(order_.begin(), order_.end(), [&](uint32_t i, uint32_t j) { return b.planes_[i].offset < b.planes_[j].offset; });
+    std::sort(order_.begin(), order_.end(),
+              [&](uint32_t i, uint32_t j) { return b.planes_[i].offset < b.planes_[j].offset; });
     for (uint32_t i = 0; i < order_.size(); ++i) numbers_[order_[i]] = i;
   }
 
@@ -218,7 +223,8 @@ class IndexBuilder::Writer {
       Append(out, p.size);
       Append(out, chunk);
       Append(out, p.frames.count == 0 ? kNoRecord : frame);
-      for (uint32_t c = p.chunks.first; c < p.chunks.first + p.chunks.count; ++c) AppendHash(table(Table::kChunks), b_.chunks_[c]);
+      for (uint32_t c = p.chunks.first; c < p.chunks.first + p.chunks.count; ++c)
+        AppendHash(table(Table::kChunks), b_.chunks_[c]);
       for (uint32_t f = p.frames.first; f < p.frames.first + p.frames.count; ++f) {
         auto& frames = table(Table::kFrames);
         Append(frames, b_.frames_[f].offset);
@@ -233,7 +239,8 @@ class IndexBuilder::Writer {
 
   // The record of one encoding, its children first.
   uint32_t WriteEncoding(const Encoding& e) {
-    for (uint32_t c = e.children.first; c < e.children.first + e.children.count; ++c) WriteEncoding(b_.encodings_[b_.children_[c]]);
+    for (uint32_t c = e.children.first; c < e.children.first + e.children.count; ++c)
+      WriteEncoding(b_.encodings_[b_.children_[c]]);
     auto& out = table(Table::kEncodings);
     Append(out, e.kind);
     Append(out, e.flags);
@@ -333,7 +340,8 @@ class IndexBuilder::Writer {
 std::vector<std::byte> IndexBuilder::Build(uint64_t& required_features) const {
   Writer writer(*this);
   writer.WriteAll();
-  required_features = (writer.has(Table::kShards) ? kFeatureShards : 0) | (writer.has(Table::kFrames) ? kFeatureZstd : 0);
+  required_features =
+      (writer.has(Table::kShards) ? kFeatureShards : 0) | (writer.has(Table::kFrames) ? kFeatureZstd : 0);
   return writer.Assemble();
 }
 

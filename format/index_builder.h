@@ -19,10 +19,10 @@ namespace ingot {
 // A plane as it was written to the file.
 struct WrittenPlane {
   uint64_t offset = 0;
-  uint64_t size = 0;                 // logical
+  uint64_t size = 0;  // logical
   std::vector<Hash128> chunks;
-  std::vector<FrameRecord> frames;   // empty: stored raw; else one per chunk
-  Sha256 sha256{};                   // used if the builder was told to record them
+  std::vector<FrameRecord> frames;  // empty: stored raw; else one per chunk
+  Sha256 sha256{};                  // used if the builder was told to record them
 };
 
 // A typed metadata value: the bytes of section 7.
@@ -38,20 +38,25 @@ struct MetadataValue {
   static MetadataValue F64(double value);
 };
 
-// Collects records in any order and writes them in the canonical one. Numbers that it gives out are its own, not those of the file.
+// Collects records in any order and writes them in the canonical one. Numbers that it gives out are its own, not those
+// of the file.
 class IndexBuilder {
  public:
-  // Takes an encoding over, with its planes in the order of PlanesOf. `children`: numbers of nested encodings, each used once.
-  uint32_t AddEncoding(EncodingKind kind, ByteSpan payload, const std::vector<WrittenPlane>& planes, const std::vector<uint32_t>& children = {});
+  // Takes an encoding over, with its planes in the order of PlanesOf. `children`: numbers of nested encodings, each
+  // used once.
+  uint32_t AddEncoding(EncodingKind kind, ByteSpan payload, const std::vector<WrittenPlane>& planes,
+                       const std::vector<uint32_t>& children = {});
   // Copies any encoding, known or not, of another file, whose planes now lie at `planes`.
-  uint32_t AddEncodingRecord(uint16_t kind, uint8_t flags, ByteSpan payload, const std::vector<WrittenPlane>& planes, const std::vector<uint32_t>& children);
+  uint32_t AddEncodingRecord(uint16_t kind, uint8_t flags, ByteSpan payload, const std::vector<WrittenPlane>& planes,
+                             const std::vector<uint32_t>& children);
 
   struct Part {
     uint64_t extent;
     uint32_t encoding;  // as AddEncoding returned it
   };
   // Names are unique (the caller's duty: two equal ones make an invalid file). Returns the tensor's number.
-  uint32_t AddTensor(std::string_view name, DType dtype, const std::vector<uint64_t>& shape, uint8_t axis, const std::vector<Part>& parts);
+  uint32_t AddTensor(std::string_view name, DType dtype, const std::vector<uint64_t>& shape, uint8_t axis,
+                     const std::vector<Part>& parts);
   // A second name for a tensor that was or will be added.
   void AddAlias(std::string name, std::string original) { aliases_.emplace_back(std::move(name), std::move(original)); }
   // The name of a tensor by its number; valid until the next AddTensor.
@@ -59,7 +64,9 @@ class IndexBuilder {
 
   void SetMetadata(std::string key, MetadataValue value) { metadata_[std::move(key)] = std::move(value); }
   // `plane.size` 0: an empty file.
-  void AddAttachment(std::string name, const WrittenPlane& plane) { attachments_[std::move(name)] = plane.size == 0 ? kNoRecord : AddPlane(plane); }
+  void AddAttachment(std::string name, const WrittenPlane& plane) {
+    attachments_[std::move(name)] = plane.size == 0 ? kNoRecord : AddPlane(plane);
+  }
   // False if there is none.
   bool RemoveMetadata(const std::string& key) { return metadata_.erase(key) != 0; }
   bool HasAttachment(const std::string& name) const { return attachments_.contains(name); }
@@ -74,7 +81,8 @@ class IndexBuilder {
   std::vector<std::byte> Build(uint64_t& required_features) const;
 
  private:
-  // Everything lies in flat tables, so that a million tensors take little more than their index does. A range is [first, first + count).
+  // Everything lies in flat tables, so that a million tensors take little more than their index does. A range is
+  // [first, first + count).
   struct Range {
     uint32_t first = 0;
     uint32_t count = 0;
@@ -88,12 +96,12 @@ class IndexBuilder {
   struct Encoding {
     uint16_t kind;
     uint8_t flags;
-    Range payload;   // of payloads_
+    Range payload;  // of payloads_
     Range planes;
     Range children;  // of children_
   };
   struct Tensor {
-    uint64_t name;   // where it begins in names_
+    uint64_t name;  // where it begins in names_
     uint32_t name_size;
     DType dtype;
     uint8_t axis;
@@ -114,7 +122,9 @@ class IndexBuilder {
 
   uint32_t AddPlane(const WrittenPlane& plane);
   WrittenPlane PlaneAt(uint32_t number) const;
-  std::string_view NameOf(const Tensor& tensor) const { return std::string_view(names_).substr(tensor.name, tensor.name_size); }
+  std::string_view NameOf(const Tensor& tensor) const {
+    return std::string_view(names_).substr(tensor.name, tensor.name_size);
+  }
 
   std::vector<Plane> planes_;
   std::vector<Sha256> plane_sha256_;  // as planes_

@@ -40,8 +40,8 @@ bool IndexChecker::CheckDirectory() {
   const uint32_t count = Load<uint32_t>(bytes.data()), reserved = Load<uint32_t>(bytes.data() + 4);
   const uint64_t directory_end = kIndexHeadSize + kDirectoryEntrySize * count;
   if (directory_end > bytes.size() || reserved != 0) {
-    report_.Add("R-IDX-1", "index", "a directory of {} tables ends at byte {} of {}, its reserved field is {}", count, directory_end,
-                bytes.size(), reserved);
+    report_.Add("R-IDX-1", "index", "a directory of {} tables ends at byte {} of {}, its reserved field is {}", count,
+                directory_end, bytes.size(), reserved);
     return false;
   }
   uint64_t end = directory_end;
@@ -53,7 +53,8 @@ bool IndexChecker::CheckDirectory() {
     const std::string place = fmt::format("directory entry {}", i);
     const bool known = kind >= 1 && kind <= kTables.size();
     if (kind <= previous_kind || (!known && !newer)) {
-      report_.Add("R-IDX-2", place, "kind {} after kind {}, expected ascending kinds up to {}", kind, previous_kind, kTables.size());
+      report_.Add("R-IDX-2", place, "kind {} after kind {}, expected ascending kinds up to {}", kind, previous_kind,
+                  kTables.size());
       return false;
     }
     previous_kind = kind;
@@ -61,7 +62,8 @@ bool IndexChecker::CheckDirectory() {
       const TableInfo& info = kTables[kind - 1];
       const bool may_grow = newer && info.table != Table::kHeap;
       if (record_size < info.record_size || (record_size > info.record_size && !may_grow)) {
-        report_.Add("R-IDX-3", place, "records of {} bytes in the table {}, expected {}", record_size, info.name, info.record_size);
+        report_.Add("R-IDX-3", place, "records of {} bytes in the table {}, expected {}", record_size, info.name,
+                    info.record_size);
         return false;
       }
       if (records < 1 || records > info.most) {
@@ -72,8 +74,8 @@ bool IndexChecker::CheckDirectory() {
     const auto size = CheckedMul(record_size, records);
     const uint64_t start = (end + 7) & ~uint64_t{7};
     if (offset != start || !size || !InRange(offset, *size, bytes.size())) {
-      report_.Add("R-IDX-5", place, "{} records of {} bytes at {}, expected at {} and within {}", records, record_size, offset, start,
-                  bytes.size());
+      report_.Add("R-IDX-5", place, "{} records of {} bytes at {}, expected at {} and within {}", records, record_size,
+                  offset, start, bytes.size());
       return false;
     }
     if (std::any_of(bytes.begin() + static_cast<ptrdiff_t>(end), bytes.begin() + static_cast<ptrdiff_t>(start),
@@ -107,8 +109,8 @@ bool IndexChecker::CheckHeap() {
       const std::byte* at = index_.record(table, i);
       const uint64_t offset = Load<uint32_t>(at + offset_at), size = size_of(at);
       if (offset != next || !InRange(offset, size, heap_size)) {
-        report_.Add("R-HEAP-1", RecordPlace(table, i), "a piece of {} bytes at {}, expected at {} and within {}", size, offset, next,
-                    heap_size);
+        report_.Add("R-HEAP-1", RecordPlace(table, i), "a piece of {} bytes at {}, expected at {} and within {}", size,
+                    offset, next, heap_size);
         return false;
       }
       next = offset + size;
@@ -117,11 +119,17 @@ bool IndexChecker::CheckHeap() {
   };
   const auto name_size = [](const std::byte* at) -> uint64_t { return Load<uint16_t>(at + 4); };
   const bool tiled =
-      walk(Table::kTensors, 0, [](const std::byte* at) -> uint64_t { return Load<uint16_t>(at + 4) + uint64_t{8} * Load<uint8_t>(at + 7); }) &&
+      walk(Table::kTensors, 0,
+           [](const std::byte* at) -> uint64_t {
+             return Load<uint16_t>(at + 4) + uint64_t{8} * Load<uint8_t>(at + 7);
+           }) &&
       walk(Table::kEncodings, 8, [](const std::byte* at) -> uint64_t { return Load<uint16_t>(at + 12); }) &&
-      walk(Table::kMetadata, 0, [](const std::byte* at) -> uint64_t { return uint64_t{Load<uint16_t>(at + 4)} + Load<uint32_t>(at + 8); }) &&
-      walk(Table::kAttachments, 0, name_size) && walk(Table::kShards, 0, name_size) && walk(Table::kSources, 0, name_size);
-  if (tiled && next != heap_size) report_.Add("R-HEAP-1", "heap", "the pieces end at {}, the heap at {}", next, heap_size);
+      walk(Table::kMetadata, 0,
+           [](const std::byte* at) -> uint64_t { return uint64_t{Load<uint16_t>(at + 4)} + Load<uint32_t>(at + 8); }) &&
+      walk(Table::kAttachments, 0, name_size) && walk(Table::kShards, 0, name_size) &&
+      walk(Table::kSources, 0, name_size);
+  if (tiled && next != heap_size)
+    report_.Add("R-HEAP-1", "heap", "the pieces end at {}, the heap at {}", next, heap_size);
   return tiled && next == heap_size;
 }
 
@@ -133,14 +141,14 @@ bool IndexChecker::CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t nex
     return false;
   }
   if (p.first_chunk != next_chunk || !InRange(next_chunk, p.chunk_count(), index_.count(Table::kChunks))) {
-    report_.Add("R-PLN-3", place(), "{} chunks from {} on, expected from {} on and within {}", p.chunk_count(), p.first_chunk, next_chunk,
-                index_.count(Table::kChunks));
+    report_.Add("R-PLN-3", place(), "{} chunks from {} on, expected from {} on and within {}", p.chunk_count(),
+                p.first_chunk, next_chunk, index_.count(Table::kChunks));
     return false;
   }
   if (p.framed()) {
     if (p.first_frame != next_frame || !InRange(next_frame, p.chunk_count(), index_.count(Table::kFrames))) {
-      report_.Add("R-PLN-4", place(), "{} frames from {} on, expected from {} on and within {}", p.chunk_count(), p.first_frame, next_frame,
-                  index_.count(Table::kFrames));
+      report_.Add("R-PLN-4", place(), "{} frames from {} on, expected from {} on and within {}", p.chunk_count(),
+                  p.first_frame, next_frame, index_.count(Table::kFrames));
       return false;
     }
     if (!CheckFrames(number, p)) return false;
@@ -148,7 +156,8 @@ bool IndexChecker::CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t nex
   const Header& h = index_.header_;
   const uint64_t stored = index_.stored_size(p);
   if (p.offset < first_offset || p.offset % h.alignment != 0 || !InRange(p.offset, stored, h.file_end)) {
-    report_.Add("R-PLN-2", place(), "{} stored bytes at {}: expected at a multiple of {}, at or after {}, and within {}", stored, p.offset,
+    report_.Add("R-PLN-2", place(),
+                "{} stored bytes at {}: expected at a multiple of {}, at or after {}, and within {}", stored, p.offset,
                 h.alignment, first_offset, h.file_end);
     return false;
   }
@@ -174,18 +183,22 @@ bool IndexChecker::CheckFrames(uint32_t number, const PlaneRecord& p) {
     }
     const bool stored = frame.method == static_cast<uint8_t>(FrameMethod::kStored);
     if (stored ? frame.size != chunk : frame.size < 1 || frame.size >= chunk) {
-      report_.Add("R-FRM-3", place, "{} stored bytes with method {} for a chunk of {}", frame.size, frame.method, chunk);
+      report_.Add("R-FRM-3", place, "{} stored bytes with method {} for a chunk of {}", frame.size, frame.method,
+                  chunk);
       return false;
     }
     const uint64_t width = frame.method < 2 ? 1 : frame.method == 2 ? 2 : 4;
     if (chunk % width != 0) {
-      report_.Add("R-FRM-5", place, "method {} for a chunk of {} bytes, expected a multiple of {}", frame.method, chunk, width);
+      report_.Add("R-FRM-5", place, "method {} for a chunk of {} bytes, expected a multiple of {}", frame.method, chunk,
+                  width);
       return false;
     }
     compressed |= !stored;
     next += frame.size;
   }
-  if (!compressed) report_.Add("R-FRM-4", RecordPlace(Table::kPlanes, number), "all its frames have method 0; such a plane is stored raw");
+  if (!compressed)
+    report_.Add("R-FRM-4", RecordPlace(Table::kPlanes, number),
+                "all its frames have method 0; such a plane is stored raw");
   return compressed;
 }
 
@@ -202,16 +215,19 @@ bool IndexChecker::CheckTilings() {
     if (p.framed()) next_frame += p.chunk_count();
   }
   if (next_chunk != index_.count(Table::kChunks)) {
-    report_.Add("R-PLN-3", "chunks", "the planes have {} chunks, the table {}", next_chunk, index_.count(Table::kChunks));
+    report_.Add("R-PLN-3", "chunks", "the planes have {} chunks, the table {}", next_chunk,
+                index_.count(Table::kChunks));
     return false;
   }
   if (next_frame != index_.count(Table::kFrames)) {
-    report_.Add("R-PLN-4", "frames", "the planes have {} frames, the table {}", next_frame, index_.count(Table::kFrames));
+    report_.Add("R-PLN-4", "frames", "the planes have {} frames, the table {}", next_frame,
+                index_.count(Table::kFrames));
     return false;
   }
   const bool zstd = (index_.header_.required_features & kFeatureZstd) != 0;
   if (zstd != (next_frame != 0)) {
-    report_.Add("R-FEAT-1", "header", "the feature zstd is {}, the frame table has {} records", zstd ? "set" : "not set", next_frame);
+    report_.Add("R-FEAT-1", "header", "the feature zstd is {}, the frame table has {} records",
+                zstd ? "set" : "not set", next_frame);
   }
   return true;
 }
@@ -225,7 +241,9 @@ void IndexChecker::CheckRegions() {
   const uint32_t planes = index_.plane_count();
   const uint64_t dead = index_.count(Table::kDeadRanges);
   // A file that was never edited: planes without holes, then the index.
-  if (planes_follow_on_ && dead == 0 && h.index_offset == CheckedAlign(planes_end_, h.alignment) && h.index_offset + h.index_size == h.file_end) return;
+  if (planes_follow_on_ && dead == 0 && h.index_offset == CheckedAlign(planes_end_, h.alignment) &&
+      h.index_offset + h.index_size == h.file_end)
+    return;
   uint64_t end = kHeaderSize, d = 0;
   uint32_t p = 0;
   bool index_seen = false;
@@ -239,13 +257,14 @@ void IndexChecker::CheckRegions() {
       const PlaneRecord plane = index_.plane(p);
       consider(plane.offset, index_.stored_size(plane), 0);
     }
-    if (d < dead) consider(index_.dead_range(static_cast<uint32_t>(d)).offset, index_.dead_range(static_cast<uint32_t>(d)).size, 1);
+    if (d < dead)
+      consider(index_.dead_range(static_cast<uint32_t>(d)).offset, index_.dead_range(static_cast<uint32_t>(d)).size, 1);
     if (!index_seen) consider(h.index_offset, h.index_size, 2);
     static constexpr const char* kKinds[] = {"a plane", "a dead range", "the index"};
     const auto expected = CheckedAlign(end, h.alignment);
     if (!expected || next.offset != *expected || !InRange(next.offset, next.size, h.file_end)) {
-      report_.Add("R-FILE-3", "regions", "{} of {} bytes at {}, expected at {} and within {}", kKinds[which], next.size, next.offset,
-                  expected.value_or(0), h.file_end);
+      report_.Add("R-FILE-3", "regions", "{} of {} bytes at {}, expected at {} and within {}", kKinds[which], next.size,
+                  next.offset, expected.value_or(0), h.file_end);
       return;
     }
     end = next.offset + next.size;
@@ -253,7 +272,8 @@ void IndexChecker::CheckRegions() {
     d += which == 1;
     index_seen |= which == 2;
   }
-  if (end != h.file_end) report_.Add("R-FILE-3", "regions", "the last region ends at {}, the file at {}", end, h.file_end);
+  if (end != h.file_end)
+    report_.Add("R-FILE-3", "regions", "the last region ends at {}, the file at {}", end, h.file_end);
 }
 
 }  // namespace ingot

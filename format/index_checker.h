@@ -48,19 +48,20 @@ class IndexChecker {
 
   Index& index_;
   Report& report_;
-  std::vector<bool> owned_;             // planes with an owner
-  std::vector<uint32_t> run_owner_;     // by first part of a run: the tensor it was first used by, plus one
+  std::vector<bool> owned_;          // planes with an owner
+  std::vector<uint32_t> run_owner_;  // by first part of a run: the tensor it was first used by, plus one
   uint32_t next_part_ = 0;
-  uint64_t next_encoding_ = 0;          // where the next root's children start
+  uint64_t next_encoding_ = 0;  // where the next root's children start
   bool part_order_broken_ = false;
   bool dead_order_broken_ = false;
-  bool planes_follow_on_ = true;        // each plane starts right behind the one before
+  bool planes_follow_on_ = true;  // each plane starts right behind the one before
   uint64_t planes_end_ = kHeaderSize;
   std::vector<uint32_t> bad_encodings_;
 };
 
-// R-ENC-4 to R-ENC-6, R-RAW-1, R-LIN-*, R-NEST-*, R-FOR-* of one encoding: its payload against the number of its elements, its
-// tensor's dtype and its planes. `parent`: of a child, else null. Reports at most one violation; true if there was none.
+// R-ENC-4 to R-ENC-6, R-RAW-1, R-LIN-*, R-NEST-*, R-FOR-* of one encoding: its payload against the number of its
+// elements, its tensor's dtype and its planes. `parent`: of a child, else null. Reports at most one violation; true if
+// there was none.
 bool CheckEncodingContent(const Index& index, uint32_t number, const std::string& place, DType dtype, uint64_t elements,
                           const Linear* parent, Report& report);
 

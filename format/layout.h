@@ -28,7 +28,7 @@ inline constexpr uint32_t kNoRecord = 0xFFFFFFFF;  // no frame, no plane
 
 inline constexpr int kMaxRank = 8;
 inline constexpr uint32_t kMaxNameSize = 4096;
-inline constexpr uint64_t kMaxMatrixSize = uint64_t{1} << 48;    // R * C of a linear encoding
+inline constexpr uint64_t kMaxMatrixSize = uint64_t{1} << 48;      // R * C of a linear encoding
 inline constexpr uint64_t kMaxIndexedColumns = uint64_t{1} << 32;  // C with a permutation or outliers
 
 // The tables of the index. The numbers are those of the directory.

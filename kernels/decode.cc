@@ -1,4 +1,5 @@
-// Decoding a piece of a row at a time: codes unpacked by SIMD, operands looked up once per group. The bits are those of the reference.
+// Decoding a piece of a row at a time: codes unpacked by SIMD, operands looked up once per group. The bits are those of
+// the reference.
 #include <algorithm>
 #include <array>
 
@@ -16,7 +17,8 @@ struct GroupOperands {
 
 // One group's run of codes. An absent operand's operation is left out, as the spec has it.
 template <typename Round>
-void DecodeRun(const EncodedMatrix& m, const GroupOperands& g, const uint8_t* codes, uint64_t count, float* out, Round&& round) {
+void DecodeRun(const EncodedMatrix& m, const GroupOperands& g, const uint8_t* codes, uint64_t count, float* out,
+               Round&& round) {
   const Linear& l = m.linear;
   if (l.codebook) {
     for (uint64_t i = 0; i < count; ++i) out[i] = Load<float>(m.codebook.data() + 4 * codes[i]);
@@ -47,7 +49,8 @@ void DecodeStored(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_t
   for (uint64_t at = begin; at < end;) {
     const uint64_t group = at / l.group_cols, last = std::min(end, (group + 1) * l.group_cols);
     const uint64_t number = row / l.group_rows * l.groups_across() + group;
-    const GroupOperands g = {reference::GroupOperand(m, 0, number), reference::GroupOperand(m, 1, number), reference::GroupOperand(m, 2, number)};
+    const GroupOperands g = {reference::GroupOperand(m, 0, number), reference::GroupOperand(m, 1, number),
+                             reference::GroupOperand(m, 2, number)};
     const uint8_t* run = codes.data() + (at - begin);
     float* to = out + (at - begin);
     if (l.arithmetic == DType::kF32) {
@@ -76,7 +79,8 @@ void DecodeColumns(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_
   for (uint64_t at = begin; at < end;) {
     const uint64_t start = at / kPackUnit * kPackUnit, last = std::min(end, start + kPiece);
     DecodeStored(m, row, start, last, piece.data());
-    std::copy(piece.begin() + static_cast<ptrdiff_t>(at - start), piece.begin() + static_cast<ptrdiff_t>(last - start), out + (at - begin));
+    std::copy(piece.begin() + static_cast<ptrdiff_t>(at - start), piece.begin() + static_cast<ptrdiff_t>(last - start),
+              out + (at - begin));
     at = last;
   }
 }
@@ -93,7 +97,8 @@ void DecodeElements(const EncodedMatrix& m, uint64_t first, uint64_t count, floa
       out[c - begin] = RoundTo(l.arithmetic, out[c - begin] * t);
     }
     if (l.outliers != OutlierForm::kNone) reference::AddOutliers(m, row, begin, end, out);
-    if (l.result != DType::kF32) std::transform(out, out + (end - begin), out, [&](float w) { return RoundTo(l.result, w); });
+    if (l.result != DType::kF32)
+      std::transform(out, out + (end - begin), out, [&](float w) { return RoundTo(l.result, w); });
     out += end - begin;
     count -= end - begin;
     first += end - begin;

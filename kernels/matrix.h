@@ -11,25 +11,26 @@
 
 namespace ingot {
 
-// The planes of one linear encoding and its children. Does not own the bytes: they must outlive it and must have passed the
-// validation pass, the content rules of permutation and outliers included. Immutable; thread-safe.
+// The planes of one linear encoding and its children. Does not own the bytes: they must outlive it and must have passed
+// the validation pass, the content rules of permutation and outliers included. Immutable; thread-safe.
 struct EncodedMatrix {
   Linear linear;
-  bool nested = false;  // its codes are packed as one row
+  bool nested = false;            // its codes are packed as one row
   std::array<ByteSpan, 3> codes;  // one for each field, low field first
   ByteSpan codebook;
   ByteSpan s, z, o, t;  // operand arrays, empty where the operand is no array
   ByteSpan permutation;
   ByteSpan outlier_rows, outlier_columns, outlier_values;
-  std::vector<EncodedMatrix> children;   // of s, z, o, where nested, in this order
-  std::vector<uint32_t> stored_column;   // with a permutation: logical column -> stored column
+  std::vector<EncodedMatrix> children;  // of s, z, o, where nested, in this order
+  std::vector<uint32_t> stored_column;  // with a permutation: logical column -> stored column
 
   // Assigns planes in the order of PlanesOf(linear, nested) and inverts the permutation.
-  static EncodedMatrix Make(const Linear& linear, bool nested, const std::vector<ByteSpan>& planes, std::vector<EncodedMatrix> children);
+  static EncodedMatrix Make(const Linear& linear, bool nested, const std::vector<ByteSpan>& planes,
+                            std::vector<EncodedMatrix> children);
 };
 
-// Decodes elements [first, first + count) of the view in row-major order to f32: the value of the formula, rounded once to the result
-// type (spec/ENCODINGS.md, section 2). The range must lie in the view. Thread-safe.
+// Decodes elements [first, first + count) of the view in row-major order to f32: the value of the formula, rounded once
+// to the result type (spec/ENCODINGS.md, section 2). The range must lie in the view. Thread-safe.
 void DecodeElements(const EncodedMatrix& matrix, uint64_t first, uint64_t count, float* out);
 
 namespace reference {

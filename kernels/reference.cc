@@ -1,4 +1,5 @@
-// The scalar meaning of spec/ENCODINGS.md. Every rounding stands on its own line; the project is compiled without contraction.
+// The scalar meaning of spec/ENCODINGS.md. Every rounding stands on its own line; the project is compiled without
+// contraction.
 #include <algorithm>
 #include <utility>
 
@@ -7,7 +8,8 @@
 
 namespace ingot {
 
-EncodedMatrix EncodedMatrix::Make(const Linear& linear, bool nested, const std::vector<ByteSpan>& planes, std::vector<EncodedMatrix> children) {
+EncodedMatrix EncodedMatrix::Make(const Linear& linear, bool nested, const std::vector<ByteSpan>& planes,
+                                  std::vector<EncodedMatrix> children) {
   EncodedMatrix m;
   m.linear = linear;
   m.nested = nested;
@@ -52,7 +54,8 @@ EncodedMatrix EncodedMatrix::Make(const Linear& linear, bool nested, const std::
   }
   if (linear.permutation) {
     m.stored_column.resize(linear.cols);
-    for (uint64_t j = 0; j < linear.cols; ++j) m.stored_column[Load<uint32_t>(m.permutation.data() + 4 * j)] = static_cast<uint32_t>(j);
+    for (uint64_t j = 0; j < linear.cols; ++j)
+      m.stored_column[Load<uint32_t>(m.permutation.data() + 4 * j)] = static_cast<uint32_t>(j);
   }
   return m;
 }
@@ -99,7 +102,8 @@ float GroupedValue(const EncodedMatrix& m, uint64_t row, uint64_t column) {
 }
 
 uint64_t ColumnOf(const EncodedMatrix& m, uint64_t i) {
-  return m.linear.column_bytes() == 2 ? Load<uint16_t>(m.outlier_columns.data() + 2 * i) : Load<uint32_t>(m.outlier_columns.data() + 4 * i);
+  return m.linear.column_bytes() == 2 ? Load<uint16_t>(m.outlier_columns.data() + 2 * i)
+                                      : Load<uint32_t>(m.outlier_columns.data() + 4 * i);
 }
 
 }  // namespace
@@ -157,7 +161,8 @@ void DecodeElements(const EncodedMatrix& m, uint64_t first, uint64_t count, floa
       out[c - begin] = w;
     }
     if (l.outliers != OutlierForm::kNone) AddOutliers(m, row, begin, end, out);
-    if (l.result != DType::kF32) std::transform(out, out + (end - begin), out, [&](float w) { return RoundTo(l.result, w); });
+    if (l.result != DType::kF32)
+      std::transform(out, out + (end - begin), out, [&](float w) { return RoundTo(l.result, w); });
     out += end - begin;
     count -= end - begin;
     first += end - begin;

@@ -24,19 +24,22 @@ uint32_t ChunkVerifier::PlaneOfChunk(uint64_t chunk) const {
   return low;
 }
 
-// What is in the page cache is hashed where it lies (copying it out first costs half of the speed); the rest is read, with the kernel's
-// read-ahead.
-ChunkResult<void> ChunkVerifier::Check(uint32_t number, uint64_t chunk, FrameDecoder& decoder, std::vector<std::byte>& buffer) const {
+// What is in the page cache is hashed where it lies (copying it out first costs half of the speed); the rest is read,
+// with the kernel's read-ahead.
+ChunkResult<void> ChunkVerifier::Check(uint32_t number, uint64_t chunk, FrameDecoder& decoder,
+                                       std::vector<std::byte>& buffer) const {
   const PlaneRecord plane = index_.plane(number);
   const uint64_t offset = plane.offset + chunk * kChunkSize, size = plane.chunk_size(chunk);
   constexpr uint64_t kWorthMapping = 64 << 10;
   if (!plane.framed() && mapping_ && size >= kWorthMapping && mapping_->Resident(offset, size)) {
-    return CheckChunk(mapping_->bytes().subspan(offset, size), index_.chunk(static_cast<uint32_t>(plane.first_chunk + chunk)));
+    return CheckChunk(mapping_->bytes().subspan(offset, size),
+                      index_.chunk(static_cast<uint32_t>(plane.first_chunk + chunk)));
   }
   return ReadAndCheckChunk(file_, index_, number, chunk, decoder, std::span(buffer).first(size));
 }
 
-void ChunkVerifier::Run(const std::function<void(uint32_t, uint64_t, ChunkFault)>& on_fault, const std::function<bool(uint64_t)>& on_bytes) const {
+void ChunkVerifier::Run(const std::function<void(uint32_t, uint64_t, ChunkFault)>& on_fault,
+                        const std::function<bool(uint64_t)>& on_bytes) const {
   const uint64_t chunks = index_.count(Table::kChunks);
   if (chunks == 0) return;
   std::atomic<bool> stop{false};
@@ -53,7 +56,8 @@ void ChunkVerifier::Run(const std::function<void(uint32_t, uint64_t, ChunkFault)
           const PlaneRecord plane = index_.plane(number);
           const uint64_t chunk = i - plane.first_chunk;
           if (auto checked = Check(number, chunk, decoder, buffer); !checked) on_fault(number, chunk, checked.error());
-          bytes += plane.framed() ? index_.frame(static_cast<uint32_t>(plane.first_frame + chunk)).size : plane.chunk_size(chunk);
+          bytes += plane.framed() ? index_.frame(static_cast<uint32_t>(plane.first_frame + chunk)).size
+                                  : plane.chunk_size(chunk);
         }
         if (!on_bytes(bytes)) stop = true;
       },

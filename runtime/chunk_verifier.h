@@ -17,8 +17,8 @@ class ChunkVerifier {
   // Both must outlive it.
   ChunkVerifier(const File& file, const Index& index) : file_(file), index_(index), mapping_(Mapping::Map(file)) {}
 
-  // Checks every chunk on all of TBB's threads. `on_fault` is told of each bad one (a fault without a rule is an I/O failure), from any
-  // thread; `on_bytes` of stored bytes that are done, now and then: returning false ends the run.
+  // Checks every chunk on all of TBB's threads. `on_fault` is told of each bad one (a fault without a rule is an I/O
+  // failure), from any thread; `on_bytes` of stored bytes that are done, now and then: returning false ends the run.
   void Run(const std::function<void(uint32_t plane, uint64_t chunk, ChunkFault fault)>& on_fault,
            const std::function<bool(uint64_t bytes)>& on_bytes) const;
 

@@ -13,7 +13,9 @@ namespace {
 
 constexpr uint64_t kHugePage = 2u << 20;
 
-Error ErrorOf(const std::string& path, const Violation& violation) { return {ErrorCode::kBadInput, TextOf(path, violation)}; }
+Error ErrorOf(const std::string& path, const Violation& violation) {
+  return {ErrorCode::kBadInput, TextOf(path, violation)};
+}
 
 // The header, if the file can be read by it: one bad slot is forgiven.
 Result<Header> OpenHeader(const File& file) {
@@ -46,7 +48,8 @@ Result<IndexBytes> ReadPrivate(const File& file, uint64_t offset, uint64_t size)
   void* at = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (at == MAP_FAILED) return Fail(ErrorCode::kIo, "{}: no memory for an index of {} bytes", file.path(), size);
   std::shared_ptr<void> owner(at, [mapped](void* p) { munmap(p, mapped); });
-  auto* start = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(at) + kHugePage - 1) & ~uintptr_t{kHugePage - 1});
+  auto* start =
+      reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(at) + kHugePage - 1) & ~uintptr_t{kHugePage - 1});
   madvise(start, room, MADV_HUGEPAGE);
   const std::span<std::byte> bytes(start, size);
   // In parallel: the kernel's zeroing and copying is most of what opening a large index costs.
@@ -71,8 +74,8 @@ Result<std::shared_ptr<const Container>> Container::Open(const std::string& path
   if (!bytes) return Propagate(bytes);
   const Hash128 hash = Xxh3_128(bytes->bytes);
   if (hash != header->index_hash) {
-    return Fail(ErrorCode::kBadInput, "{}: R-HDR-10: index: the {} bytes at {} have the hash {}, expected {}", path, header->index_size,
-                header->index_offset, ToHex(hash), ToHex(header->index_hash));
+    return Fail(ErrorCode::kBadInput, "{}: R-HDR-10: index: the {} bytes at {} have the hash {}, expected {}", path,
+                header->index_size, header->index_offset, ToHex(hash), ToHex(header->index_hash));
   }
   Report report(1);
   auto index = Index::Open(std::move(*bytes), *header, report);
@@ -80,8 +83,8 @@ Result<std::shared_ptr<const Container>> Container::Open(const std::string& path
   return std::shared_ptr<const Container>(new Container(std::move(*file), std::move(*index)));
 }
 
-ChunkResult<void> ReadAndCheckChunk(const File& file, const Index& index, uint32_t number, uint64_t chunk, FrameDecoder& decoder,
-                                    std::span<std::byte> out) {
+ChunkResult<void> ReadAndCheckChunk(const File& file, const Index& index, uint32_t number, uint64_t chunk,
+                                    FrameDecoder& decoder, std::span<std::byte> out) {
   const PlaneRecord plane = index.plane(number);
   const auto io_fault = [](const Status& status) { return tl::unexpected(ChunkFault{"", status.error().message}); };
   if (plane.framed()) {
@@ -117,7 +120,8 @@ Result<std::vector<std::byte>> Container::ReadPlane(uint32_t number) const {
     Status status;
     tbb::parallel_for(first, last, [&](uint64_t chunk) {
       thread_local FrameDecoder decoder;
-      auto read = ReadChunk(number, chunk, decoder, std::span(bytes).subspan(chunk * kChunkSize, plane.chunk_size(chunk)));
+      auto read =
+          ReadChunk(number, chunk, decoder, std::span(bytes).subspan(chunk * kChunkSize, plane.chunk_size(chunk)));
       if (!read) {
         const std::lock_guard lock(mutex);
         if (status) status = std::move(read);

@@ -17,8 +17,8 @@ namespace ingot {
 // Immutable after Open; all reads are thread-safe.
 class Container {
  public:
-  // Opens and validates header and index (every rule that needs no plane). One bad header slot is accepted. The first violation, a
-  // truncated file among them, is kBadInput and names file, rule, place and values.
+  // Opens and validates header and index (every rule that needs no plane). One bad header slot is accepted. The first
+  // violation, a truncated file among them, is kBadInput and names file, rule, place and values.
   static Result<std::shared_ptr<const Container>> Open(const std::string& path);
 
   const File& file() const { return file_; }
@@ -26,8 +26,8 @@ class Container {
   const Header& header() const { return index_.header(); }
   const Index& index() const { return index_; }
 
-  // Reads the logical bytes of one chunk into `out` (plane.chunk_size(chunk) of them) and verifies them. kBadInput names rule, plane and
-  // chunk.
+  // Reads the logical bytes of one chunk into `out` (plane.chunk_size(chunk) of them) and verifies them. kBadInput
+  // names rule, plane and chunk.
   Status ReadChunk(uint32_t plane, uint64_t chunk, FrameDecoder& decoder, std::span<std::byte> out) const;
 
   // All logical bytes of a plane, verified, in private memory. Chunks are read in parallel.
@@ -43,8 +43,8 @@ class Container {
 Result<IndexBytes> ReadPrivate(const File& file, uint64_t offset, uint64_t size);
 
 // Logical bytes of chunk `chunk` into `out`, by pread; verified against the index.
-ChunkResult<void> ReadAndCheckChunk(const File& file, const Index& index, uint32_t plane, uint64_t chunk, FrameDecoder& decoder,
-                                    std::span<std::byte> out);
+ChunkResult<void> ReadAndCheckChunk(const File& file, const Index& index, uint32_t plane, uint64_t chunk,
+                                    FrameDecoder& decoder, std::span<std::byte> out);
 
 // "FILE: R-HDR-2: header slot 0: ..." as every message about a violation reads.
 std::string TextOf(const std::string& file, const Violation& violation);

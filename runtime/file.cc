@@ -45,7 +45,8 @@ Status File::ReadAt(uint64_t offset, std::span<std::byte> out) const {
     const ssize_t got = pread(descriptor_, out.data(), std::min(out.size(), kMostPerCall), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return Fail(ErrorCode::kIo, "{}: cannot read at byte {}: {}", path_, offset, std::strerror(errno));
-    if (got == 0) return Fail(ErrorCode::kBadInput, "{}: truncated: ends at byte {}, {} more expected", path_, offset, out.size());
+    if (got == 0)
+      return Fail(ErrorCode::kBadInput, "{}: truncated: ends at byte {}, {} more expected", path_, offset, out.size());
     offset += static_cast<uint64_t>(got);
     out = out.subspan(static_cast<size_t>(got));
   }

@@ -30,7 +30,7 @@ class File {
   void ExpectSequentialReads() const;
 
   int descriptor() const { return descriptor_; }
-  uint64_t size() const { return size_; }          // at the time of opening
+  uint64_t size() const { return size_; }            // at the time of opening
   const std::string& path() const { return path_; }  // as given to OpenForReading
 
  private:

@@ -8,8 +8,9 @@
 
 namespace ingot {
 
-// Owns a read-only shared mapping of a whole file. Movable; thread-safe. Touching a page that another program has cut off the file
-// meanwhile raises SIGBUS: whoever cannot rule that out reads with File::ReadAt (INGOT_NO_MMAP makes all of Ingot do so).
+// Owns a read-only shared mapping of a whole file. Movable; thread-safe. Touching a page that another program has cut
+// off the file meanwhile raises SIGBUS: whoever cannot rule that out reads with File::ReadAt (INGOT_NO_MMAP makes all
+// of Ingot do so).
 class Mapping {
  public:
   // Nothing if INGOT_NO_MMAP is set to anything but 0, or the file cannot be mapped (an empty one).
@@ -19,7 +20,8 @@ class Mapping {
   ~Mapping();
 
   ByteSpan bytes() const { return bytes_; }
-  // Whether a range (size > 0) is in the page cache, judged by four of its pages: only then is touching it as fast as memory.
+  // Whether a range (size > 0) is in the page cache, judged by four of its pages: only then is touching it as fast as
+  // memory.
   bool Resident(uint64_t offset, uint64_t size) const;
 
  private:

@@ -35,8 +35,12 @@ Status Model::OpenShards() {
     if (!shard) return refuse("R-SHD-4", shard.error().message);
     if ((*shard)->index().count(Table::kShards) != 0) return refuse("R-SHD-4", "it has shards itself");
     const auto [names, content] = Digests((*shard)->index());
-    if (names != record.names_digest) return refuse("R-SHD-5", fmt::format("a foreign file: its tensor names have the digest {}, expected {}", ToHex(names), ToHex(record.names_digest)));
-    if (content != record.content_digest) return refuse("R-SHD-6", fmt::format("a stale file: its content digest is {}, expected {}", ToHex(content), ToHex(record.content_digest)));
+    if (names != record.names_digest)
+      return refuse("R-SHD-5", fmt::format("a foreign file: its tensor names have the digest {}, expected {}",
+                                           ToHex(names), ToHex(record.names_digest)));
+    if (content != record.content_digest)
+      return refuse("R-SHD-6", fmt::format("a stale file: its content digest is {}, expected {}", ToHex(content),
+                                           ToHex(record.content_digest)));
     containers_.push_back(std::move(*shard));
   }
   return Merge();
@@ -47,11 +51,14 @@ Status Model::Merge() {
     for (uint32_t t = 0; t < containers_[c]->index().tensor_count(); ++t) merged_.push_back({c, t});
   }
   const auto name_of = [&](const TensorId& id) { return containers_[id.container]->index().tensor(id.tensor).name; };
-  std::sort(merged_.begin(), merged_.end(), [&](const TensorId& a, const TensorId& b) { return name_of(a) < name_of(b); });
-  const auto twice = std::adjacent_find(merged_.begin(), merged_.end(), [&](const TensorId& a, const TensorId& b) { return name_of(a) == name_of(b); });
+  std::sort(merged_.begin(), merged_.end(),
+            [&](const TensorId& a, const TensorId& b) { return name_of(a) < name_of(b); });
+  const auto twice = std::adjacent_find(merged_.begin(), merged_.end(),
+                                        [&](const TensorId& a, const TensorId& b) { return name_of(a) == name_of(b); });
   if (twice == merged_.end()) return {};
-  return Fail(ErrorCode::kBadInput, "{}: R-SHD-7: tensor '{}' is in '{}' and in '{}'", main().path(), Escape(name_of(*twice)),
-              containers_[twice->container]->path(), containers_[(twice + 1)->container]->path());
+  return Fail(ErrorCode::kBadInput, "{}: R-SHD-7: tensor '{}' is in '{}' and in '{}'", main().path(),
+              Escape(name_of(*twice)), containers_[twice->container]->path(),
+              containers_[(twice + 1)->container]->path());
 }
 
 uint32_t Model::tensor_count() const {
@@ -83,7 +90,8 @@ uint64_t SumPlanes(const Index& index, const TensorRecord& tensor, SizeOf&& size
     const uint32_t root = index.part(p).encoding;
     for (uint32_t e = root - index.encoding(root).child_count; e <= root; ++e) {
       const EncodingRecord record = index.encoding(e);
-      for (uint32_t plane = record.first_plane; plane < record.first_plane + record.plane_count; ++plane) sum += size_of(index.plane(plane));
+      for (uint32_t plane = record.first_plane; plane < record.first_plane + record.plane_count; ++plane)
+        sum += size_of(index.plane(plane));
     }
   }
   return sum;
@@ -105,7 +113,8 @@ std::string DescribeEncoding(const Index& index, uint32_t number, uint8_t dtype)
   if (e.is(EncodingKind::kForeign)) return fmt::format("foreign {}", DecodeForeign(index.payload(e)).name);
   if (!e.is(EncodingKind::kLinear)) return fmt::format("unknown kind {}", e.kind);
   std::vector<Linear> children;
-  for (uint32_t c = number - e.child_count; c < number; ++c) children.push_back(DecodeLinear(index.payload(index.encoding(c))));
+  for (uint32_t c = number - e.child_count; c < number; ++c)
+    children.push_back(DecodeLinear(index.payload(index.encoding(c))));
   return "linear " + Describe(DecodeLinear(index.payload(e)), children);
 }
 

@@ -24,7 +24,8 @@ std::vector<ByteSpan> Spans(const std::vector<std::vector<std::byte>>& planes, s
 }
 
 // The content rules that decoding relies on, on the private copy: permutation and outlier planes.
-Status CheckIndexPlanes(const Container& container, uint32_t encoding, const std::string& place, const std::vector<std::vector<std::byte>>& planes) {
+Status CheckIndexPlanes(const Container& container, uint32_t encoding, const std::string& place,
+                        const std::vector<std::vector<std::byte>>& planes) {
   const Index& index = container.index();
   const EncodingRecord e = index.encoding(encoding);
   const Linear l = DecodeLinear(index.payload(e));
@@ -35,7 +36,8 @@ Status CheckIndexPlanes(const Container& container, uint32_t encoding, const std
     const bool own = plane >= e.first_plane && plane - e.first_plane < e.plane_count;
     if (!own) return true;  // nested encodings have no such planes
     const PlaneRole role = specs[plane - e.first_plane].role;
-    if (role != PlaneRole::kPermutation && role != PlaneRole::kOutlierRows && role != PlaneRole::kOutlierColumns) return true;
+    if (role != PlaneRole::kPermutation && role != PlaneRole::kOutlierRows && role != PlaneRole::kOutlierColumns)
+      return true;
     use(planes[plane - e.first_plane]);
     return true;
   };
@@ -73,15 +75,18 @@ Result<TensorReader> TensorReader::Open(const Model& model, uint32_t i) {
     if (auto read = ReadPlanes(container, part_record.encoding, part.planes); !read) return Propagate(read);
     part.raw = e.is(EncodingKind::kRaw);
     if (!part.raw) {
-      if (auto check = CheckIndexPlanes(container, part_record.encoding, reader.name_, part.planes); !check) return Propagate(check);
+      if (auto check = CheckIndexPlanes(container, part_record.encoding, reader.name_, part.planes); !check)
+        return Propagate(check);
       std::vector<EncodedMatrix> children;
       size_t at = 0;
       for (uint32_t c = part_record.encoding - e.child_count; c < part_record.encoding; ++c) {
         const EncodingRecord child = index.encoding(c);
-        children.push_back(EncodedMatrix::Make(DecodeLinear(index.payload(child)), true, Spans(part.child_planes, at, child.plane_count), {}));
+        children.push_back(EncodedMatrix::Make(DecodeLinear(index.payload(child)), true,
+                                               Spans(part.child_planes, at, child.plane_count), {}));
         at += child.plane_count;
       }
-      part.matrix = EncodedMatrix::Make(DecodeLinear(index.payload(e)), false, Spans(part.planes, 0, part.planes.size()), std::move(children));
+      part.matrix = EncodedMatrix::Make(DecodeLinear(index.payload(e)), false,
+                                        Spans(part.planes, 0, part.planes.size()), std::move(children));
       reader.raw_ = false;
     }
     reader.parts_.push_back(std::move(part));

@@ -15,27 +15,27 @@ namespace ingot {
 // Holds the packed planes of a tensor in private memory, verified. Immutable after Open; thread-safe.
 class TensorReader {
  public:
-  // Reads and verifies all planes of tensor `i`, and checks permutation and outlier planes in full. kBadInput: a chunk is damaged, or an
-  // index plane breaks a rule, or the encoding cannot be decoded (foreign or unknown; named).
+  // Reads and verifies all planes of tensor `i`, and checks permutation and outlier planes in full. kBadInput: a chunk
+  // is damaged, or an index plane breaks a rule, or the encoding cannot be decoded (foreign or unknown; named).
   static Result<TensorReader> Open(const Model& model, uint32_t i);
 
-  DType dtype() const { return dtype_; }                        // of the source
+  DType dtype() const { return dtype_; }  // of the source
   const std::vector<uint64_t>& shape() const { return shape_; }
   uint64_t element_count() const { return element_count_; }
-  bool is_raw() const { return raw_; }                          // all parts are raw
+  bool is_raw() const { return raw_; }  // all parts are raw
 
-  // Elements [first, first + count) in row-major order, as f32: the values of the formula, or those of a raw floating tensor widened (F64
-  // rounded). Integer and other raw tensors are kBadInput.
+  // Elements [first, first + count) in row-major order, as f32: the values of the formula, or those of a raw floating
+  // tensor widened (F64 rounded). Integer and other raw tensors are kBadInput.
   Status Decode(uint64_t first, uint64_t count, float* out) const;
   // The same elements of a raw tensor as they are stored, dtype by dtype; kBadInput if it is not raw.
   Status ReadRaw(uint64_t first, uint64_t count, std::byte* out) const;
 
   struct Part {
-    uint64_t extent = 0;           // along the axis
+    uint64_t extent = 0;  // along the axis
     bool raw = false;
-    EncodedMatrix matrix;          // if not raw
-    std::vector<std::vector<std::byte>> planes;           // own
-    std::vector<std::vector<std::byte>> child_planes;     // of all children
+    EncodedMatrix matrix;                              // if not raw
+    std::vector<std::vector<std::byte>> planes;        // own
+    std::vector<std::vector<std::byte>> child_planes;  // of all children
     std::vector<std::string> plane_names;
   };
   const std::vector<Part>& parts() const { return parts_; }

@@ -31,7 +31,8 @@ class FileValidator {
     if (*header) {
       if (auto done = CheckIndex(); !done) return done;
     }
-    if (index_ && is_shard && index_->count(Table::kShards) != 0) report_.Add("R-SHD-4", "shards", "it is a shard and has shards itself");
+    if (index_ && is_shard && index_->count(Table::kShards) != 0)
+      report_.Add("R-SHD-4", "shards", "it is a shard and has shards itself");
     return {};
   }
 
@@ -57,7 +58,8 @@ class FileValidator {
 
  private:
   bool HasViolation(std::string_view rule) const {
-    return std::any_of(report_.violations().begin(), report_.violations().end(), [&](const Violation& v) { return v.rule == rule; });
+    return std::any_of(report_.violations().begin(), report_.violations().end(),
+                       [&](const Violation& v) { return v.rule == rule; });
   }
 
   // False: the index cannot be found.
@@ -77,8 +79,9 @@ class FileValidator {
       return false;
     }
     if (file_->size() > header_.file_end) {
-      warnings_.push_back(fmt::format("{} bytes after the end of the file at {} are ignored (an edit that did not finish)",
-                                      file_->size() - header_.file_end, header_.file_end));
+      warnings_.push_back(
+          fmt::format("{} bytes after the end of the file at {} are ignored (an edit that did not finish)",
+                      file_->size() - header_.file_end, header_.file_end));
     }
     return true;
   }
@@ -88,8 +91,8 @@ class FileValidator {
     if (!bytes) return Propagate(bytes);
     const Hash128 hash = Xxh3_128(bytes->bytes);
     if (hash != header_.index_hash) {
-      report_.Add("R-HDR-10", "index", "the {} bytes at {} have the hash {}, expected {}", header_.index_size, header_.index_offset, ToHex(hash),
-                  ToHex(header_.index_hash));
+      report_.Add("R-HDR-10", "index", "the {} bytes at {} have the hash {}, expected {}", header_.index_size,
+                  header_.index_offset, ToHex(hash), ToHex(header_.index_hash));
       return {};
     }
     index_ = Index::Open(std::move(*bytes), header_, report_, &soundness_);
@@ -116,8 +119,8 @@ class FileValidator {
       if (auto read = file_->ReadAt(end, gap); !read) return read;
       const auto found = std::find_if(gap.begin(), gap.end(), [](std::byte b) { return b != std::byte{0}; });
       if (found != gap.end()) {
-        report_.Add("R-FILE-4", fmt::format("byte {}", end + static_cast<uint64_t>(found - gap.begin())), "{:#x} between regions, expected 0",
-                    std::to_integer<unsigned>(*found));
+        report_.Add("R-FILE-4", fmt::format("byte {}", end + static_cast<uint64_t>(found - gap.begin())),
+                    "{:#x} between regions, expected 0", std::to_integer<unsigned>(*found));
         if (report_.full()) return {};
       }
       end = next_end;
@@ -125,25 +128,30 @@ class FileValidator {
     return {};
   }
 
-  std::string PlaceOfChunk(uint32_t plane, uint64_t chunk) const { return fmt::format("plane {}, chunk {}{}", plane, chunk, OwnerOf(plane)); }
+  std::string PlaceOfChunk(uint32_t plane, uint64_t chunk) const {
+    return fmt::format("plane {}, chunk {}{}", plane, chunk, OwnerOf(plane));
+  }
 
   // " of tensor 'x'" for the plane of a tensor, by a scan: only for messages.
   std::string OwnerOf(uint32_t plane) const {
     const Index& index = *index_;
     for (uint32_t t = 0; t < index.tensor_count() && soundness_.bad_encodings.empty() && soundness_.tensors; ++t) {
       const TensorRecord record = index.tensor(t);
-      for (uint32_t p = record.first_part; p < std::min<uint64_t>(uint64_t{record.first_part} + record.part_count, index.count(Table::kParts)); ++p) {
+      for (uint32_t p = record.first_part;
+           p < std::min<uint64_t>(uint64_t{record.first_part} + record.part_count, index.count(Table::kParts)); ++p) {
         const uint32_t root = index.part(p).encoding;
         if (root >= index.count(Table::kEncodings)) return "";
         const EncodingRecord e = index.encoding(root);
         for (uint32_t i = root - std::min<uint32_t>(e.child_count, root); i <= root; ++i) {
           const EncodingRecord member = index.encoding(i);
-          if (plane >= member.first_plane && plane - member.first_plane < member.plane_count) return fmt::format(" of tensor '{}'", Escape(record.name));
+          if (plane >= member.first_plane && plane - member.first_plane < member.plane_count)
+            return fmt::format(" of tensor '{}'", Escape(record.name));
         }
       }
     }
     for (uint32_t a = 0; a < index.count(Table::kAttachments); ++a) {
-      if (index.attachment(a).plane == plane) return fmt::format(" of attachment '{}'", Escape(index.attachment(a).name));
+      if (index.attachment(a).plane == plane)
+        return fmt::format(" of attachment '{}'", Escape(index.attachment(a).name));
     }
     return "";
   }
@@ -174,7 +182,8 @@ class FileValidator {
     bytes_ += done;
     if (!io_status_) return io_status_;
     std::sort(bad_planes_.begin(), bad_planes_.end());
-    for (const auto& [at, fault] : faults) report_.Add(fault.rule, PlaceOfChunk(at.first, at.second), "{}", fault.message);
+    for (const auto& [at, fault] : faults)
+      report_.Add(fault.rule, PlaceOfChunk(at.first, at.second), "{}", fault.message);
     return {};
   }
 
@@ -209,7 +218,9 @@ class FileValidator {
         continue;
       }
       const Sha256 found = stream.Finish(), expected = index_->sha256(i);
-      if (found != expected) report_.Add("R-SHA-2", fmt::format("plane {}{}", i, OwnerOf(i)), "the SHA-256 is {}, expected {}", ToHex(found), ToHex(expected));
+      if (found != expected)
+        report_.Add("R-SHA-2", fmt::format("plane {}{}", i, OwnerOf(i)), "the SHA-256 is {}, expected {}", ToHex(found),
+                    ToHex(expected));
     }
   }
 
@@ -219,7 +230,9 @@ class FileValidator {
       if (v.rule.starts_with("R-TEN") || v.rule.starts_with("R-ENC-1")) return;  // parts may not lead to encodings
     }
     const Index& index = *index_;
-    const ChunkWalk walk = [this](uint32_t plane, const std::function<bool(ByteSpan)>& use) { return Walk(plane, use); };
+    const ChunkWalk walk = [this](uint32_t plane, const std::function<bool(ByteSpan)>& use) {
+      return Walk(plane, use);
+    };
     for (uint32_t t = 0; t < index.tensor_count() && !report_.full(); ++t) {
       if (index.IsAlias(t)) continue;
       const TensorRecord record = index.tensor(t);
@@ -259,20 +272,24 @@ Status CheckShards(FileValidator& manifest, const ValidateOptions& options, Vali
     if (run) run = shard.CheckPlanes();
     if (!run && run.error().code == ErrorCode::kInterrupted) return run;
     if (!run) manifest.report().Add("R-SHD-4", place, "{}", run.error().message);
-    for (const Violation& v : shard.report().violations()) manifest.report().Add("R-SHD-4", place, "{}: {}: {}", v.rule, v.place, v.message);
+    for (const Violation& v : shard.report().violations())
+      manifest.report().Add("R-SHD-4", place, "{}: {}: {}", v.rule, v.place, v.message);
     for (const std::string& w : shard.warnings()) result.warnings.push_back(fmt::format("{}: {}", place, w));
     result.bytes += shard.bytes();
     if (!run || !shard.report().ok()) continue;
     const auto [names, content] = Digests(*shard.index());
     if (names != record.names_digest) {
-      manifest.report().Add("R-SHD-5", place, "a foreign file: the names digest is {}, expected {}", ToHex(names), ToHex(record.names_digest));
+      manifest.report().Add("R-SHD-5", place, "a foreign file: the names digest is {}, expected {}", ToHex(names),
+                            ToHex(record.names_digest));
     } else if (content != record.content_digest) {
-      manifest.report().Add("R-SHD-6", place, "a stale file: the content digest is {}, expected {}", ToHex(content), ToHex(record.content_digest));
+      manifest.report().Add("R-SHD-6", place, "a stale file: the content digest is {}, expected {}", ToHex(content),
+                            ToHex(record.content_digest));
     }
     for (uint32_t t = 0; t < shard.index()->tensor_count(); ++t) {
       const std::string name(shard.index()->tensor(t).name);
       const auto [at, is_new] = owners.emplace(name, std::string(record.name));
-      if (!is_new) manifest.report().Add("R-SHD-7", place, "tensor '{}' is in shard '{}' too", Escape(name), Escape(at->second));
+      if (!is_new)
+        manifest.report().Add("R-SHD-7", place, "tensor '{}' is in shard '{}' too", Escape(name), Escape(at->second));
     }
   }
   return {};

@@ -25,8 +25,9 @@ struct Validation {
   bool valid() const { return violations.empty(); }
 };
 
-// Validates a file and, if it is a manifest, its shards. The result is an error only if the file cannot be opened or read (kIo) or the
-// caller stopped (kInterrupted): whatever is wrong with its bytes is a violation. Planes are hashed on all of TBB's threads.
+// Validates a file and, if it is a manifest, its shards. The result is an error only if the file cannot be opened or
+// read (kIo) or the caller stopped (kInterrupted): whatever is wrong with its bytes is a violation. Planes are hashed
+// on all of TBB's threads.
 Result<Validation> ValidateFile(const std::string& path, const ValidateOptions& options = {});
 
 }  // namespace ingot
