@@ -16,8 +16,8 @@ namespace ingot {
 // Immutable after Open; thread-safe. Records and names live as long as the model.
 class Model {
  public:
-  // Opens a file and, if it is a manifest, its shards beside it. A shard that is missing (kIo), foreign, stale or that repeats a tensor
-  // name (kBadInput) is named.
+  // Opens a file and, if it is a manifest, its shards beside it. A shard that is missing, foreign, stale or that
+  // repeats a tensor name is named (kBadInput).
   static Result<std::shared_ptr<const Model>> Open(const std::string& path);
 
   // The file itself, then its shards in the order of the manifest.

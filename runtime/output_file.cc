@@ -22,8 +22,8 @@ std::string PartialName(const std::string& target) {
   return folder + "." + target.substr(folder.size()) + ".partial";
 }
 
-// Opens the partial file and locks it. Whoever held it may have renamed or removed it while we waited for the descriptor: then the
-// name is tried again.
+// Opens the partial file and locks it. Whoever held it may have renamed or removed it while we waited for the
+// descriptor: then the name is tried again.
 Result<int> OpenLocked(const std::string& partial) {
   for (int attempt = 0; attempt < 100; ++attempt) {
     const int descriptor = open(partial.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
@@ -35,8 +35,9 @@ Result<int> OpenLocked(const std::string& partial) {
       return Fail(ErrorCode::kIo, "{}: cannot lock: {}", partial, std::strerror(reason));
     }
     struct stat by_descriptor, by_name;
-    if (fstat(descriptor, &by_descriptor) == 0 && lstat(partial.c_str(), &by_name) == 0 && by_descriptor.st_ino == by_name.st_ino &&
-        by_descriptor.st_dev == by_name.st_dev && S_ISREG(by_descriptor.st_mode)) {
+    if (fstat(descriptor, &by_descriptor) == 0 && lstat(partial.c_str(), &by_name) == 0 &&
+        by_descriptor.st_ino == by_name.st_ino && by_descriptor.st_dev == by_name.st_dev &&
+        S_ISREG(by_descriptor.st_mode)) {
       return descriptor;
     }
     close(descriptor);
@@ -49,7 +50,8 @@ Result<int> OpenLocked(const std::string& partial) {
 Result<OutputFile> OutputFile::Create(const std::string& target, bool replace) {
   struct stat info;
   if (lstat(target.c_str(), &info) == 0) {
-    if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)) return Fail(ErrorCode::kUsage, "{}: exists and is not a regular file", target);
+    if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode))
+      return Fail(ErrorCode::kUsage, "{}: exists and is not a regular file", target);
     if (!replace) return Fail(ErrorCode::kUsage, "{}: exists; --force replaces it", target);
   }
   if (target.empty() || target.back() == '/') return Fail(ErrorCode::kUsage, "'{}': not a file name", target);
@@ -86,12 +88,15 @@ OutputFile::~OutputFile() {
   close(descriptor_);
 }
 
-Error OutputFile::IoError(const char* what) const { return {ErrorCode::kIo, fmt::format("{}: {}: {}", target_, what, std::strerror(errno))}; }
+Error OutputFile::IoError(const char* what) const {
+  return {ErrorCode::kIo, fmt::format("{}: {}: {}", target_, what, std::strerror(errno))};
+}
 
 Status OutputFile::WriteAt(uint64_t offset, ByteSpan bytes) {
   constexpr size_t kMostPerCall = size_t{1} << 30;
   while (!bytes.empty()) {
-    const ssize_t put = pwrite(descriptor_, bytes.data(), std::min(bytes.size(), kMostPerCall), static_cast<off_t>(offset));
+    const ssize_t put =
+        pwrite(descriptor_, bytes.data(), std::min(bytes.size(), kMostPerCall), static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return tl::unexpected(IoError("cannot write"));
     offset += static_cast<uint64_t>(put);
@@ -116,10 +121,15 @@ Status OutputFile::Truncate(uint64_t size) {
   return {};
 }
 
-Status OutputFile::Commit() {
+Status OutputFile::Flush() {
   const auto start = std::chrono::steady_clock::now();
   if (fsync(descriptor_) != 0) return tl::unexpected(IoError("cannot flush"));
-  sync_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  sync_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {};
+}
+
+Status OutputFile::Commit() {
+  if (auto flushed = Flush(); !flushed) return flushed;
   const unsigned flags = replace_ ? 0 : RENAME_NOREPLACE;
   if (renameat2(AT_FDCWD, partial_.c_str(), AT_FDCWD, target_.c_str(), flags) != 0) {
     const bool no_flags = flags != 0 && errno == EINVAL;  // a file system without RENAME_NOREPLACE
@@ -138,7 +148,8 @@ Status SyncFolder(const std::string& folder) {
   const int result = fsync(descriptor);
   const int reason = errno;
   close(descriptor);
-  if (result != 0 && reason != EINVAL) return Fail(ErrorCode::kIo, "{}: cannot flush the folder: {}", path, std::strerror(reason));
+  if (result != 0 && reason != EINVAL)
+    return Fail(ErrorCode::kIo, "{}: cannot flush the folder: {}", path, std::strerror(reason));
   return {};
 }
 

@@ -10,13 +10,13 @@
 
 namespace ingot {
 
-// Writes to `.NAME.partial` in the folder of the target, under an exclusive lock (flock); Commit flushes it and renames it. Destroyed
-// without a commit, it removes the partial file and leaves what was at the target as it was. One left behind by a killed process is
-// taken over. Movable; WriteAt and ReadAt are thread-safe for ranges that do not overlap.
+// Writes to `.NAME.partial` in the folder of the target, under an exclusive lock (flock); Commit flushes it and renames
+// it. Destroyed without a commit, it removes the partial file and leaves what was at the target as it was. One left
+// behind by a killed process is taken over. Movable; WriteAt and ReadAt are thread-safe for ranges that do not overlap.
 class OutputFile {
  public:
-  // kUsage if the target exists and `replace` is false, or is not a regular file; kIo if the folder cannot be written, or another process
-  // is writing the same target.
+  // kUsage if the target exists and `replace` is false, or is not a regular file; kIo if the folder cannot be written,
+  // or another process is writing the same target.
   static Result<OutputFile> Create(const std::string& target, bool replace);
 
   OutputFile(OutputFile&& other) noexcept;
@@ -29,6 +29,8 @@ class OutputFile {
   Status ReadAt(uint64_t offset, std::span<std::byte> out) const;
   // Cuts or extends (with zeros) the file.
   Status Truncate(uint64_t size);
+  // fsync, for those who want to know that the disk takes it all before they go on to other files.
+  Status Flush();
   // fsync, rename to the target, fsync of the folder. Afterwards nothing can be written.
   Status Commit();
 

@@ -1,12 +1,12 @@
 // ingot export: an .ingot file back into dense safetensors.
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "convert/export_safetensors.h"
@@ -16,6 +16,7 @@
 #include "tools/open_model.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/staged_files.h"
 #include "tools/threads.h"
 
 namespace ingot {
@@ -78,18 +79,6 @@ bool IsFolder(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-// Creates a folder unless there is one; `created` says whether.
-Status MakeFolder(const std::string& path, bool& created) {
-  created = mkdir(path.c_str(), 0777) == 0;
-  if (created) return {};
-  if (errno != EEXIST) return Fail(ErrorCode::kIo, "{}: cannot create the folder: {}", path, std::strerror(errno));
-  struct stat info;
-  if (lstat(path.c_str(), &info) != 0 || !S_ISDIR(info.st_mode)) {
-    return Fail(ErrorCode::kUsage, "{}: exists and is not a folder", path);
-  }
-  return {};
-}
-
 // Where to write: a file alone, or a file in a folder with the attachments beside it.
 struct Target {
   std::string file;
@@ -107,33 +96,9 @@ std::string_view ReasonToLeaveOut(std::string_view name, const Target& target) {
   return hidden && !target.created ? "hidden files are only written into a new folder" : "";
 }
 
-// Writes a new file that nobody else can have put there. (Not by OutputFile: the name of an attachment may be as long
-// as the file system allows, which leaves no room for that of a partial file.)
-Status WriteNewFile(const std::string& path, ByteSpan bytes, bool replace) {
-  const auto fail = [&](const char* what) {
-    return Fail(errno == EEXIST ? ErrorCode::kUsage : ErrorCode::kIo, "{}: {}: {}", path, what, std::strerror(errno));
-  };
-  if (replace && unlink(path.c_str()) != 0 && errno != ENOENT) return fail("cannot replace");
-  const int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-  if (descriptor < 0) return fail("cannot create");
-  Status status;
-  while (!bytes.empty()) {
-    const ssize_t put = write(descriptor, bytes.data(), bytes.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      status = fail("cannot write");
-      break;
-    }
-    bytes = bytes.subspan(static_cast<size_t>(put));
-  }
-  if (status && fsync(descriptor) != 0) status = fail("cannot flush");
-  close(descriptor);
-  if (!status) unlink(path.c_str());
-  return status;
-}
-
-// Writes the attachments of a model into a folder ("out/"). Their names are safe: the index was validated.
-Status WriteAttachments(const Model& model, const Target& place, const Options& options, uint64_t& count) {
+// The attachments of a model, written into a folder ("out/") but not yet under their names. These are safe: the index
+// was validated.
+Status StageAttachments(const Model& model, const Target& place, StagedFiles& files) {
   const Index& index = model.main().index();
   for (uint32_t i = 0; i < index.count(Table::kAttachments); ++i) {
     const AttachmentRecord attachment = index.attachment(i);
@@ -141,10 +106,10 @@ Status WriteAttachments(const Model& model, const Target& place, const Options& 
       Complain(fmt::format("warning: attachment '{}' is left out: {}", attachment.name, reason));
       continue;
     }
-    const std::string target = place.folder + std::string(attachment.name);
-    if (attachment.name.find('/') != std::string_view::npos) {
-      bool created;
-      if (auto made = MakeFolder(target.substr(0, target.rfind('/')), created); !made) return made;
+    const size_t folder_size = attachment.name.rfind('/') + 1;  // 0 without one
+    const std::string folder = place.folder + std::string(attachment.name.substr(0, folder_size));
+    if (folder_size > 0) {
+      if (auto made = files.AddFolder(folder.substr(0, folder.size() - 1)); !made) return made;
     }
     std::vector<std::byte> bytes;
     if (attachment.plane != kNoRecord) {
@@ -152,15 +117,13 @@ Status WriteAttachments(const Model& model, const Target& place, const Options& 
       if (!read) return Propagate(read);
       bytes = std::move(*read);
     }
-    if (auto written = WriteNewFile(target, bytes, options.force); !written) return written;
-    ++count;
+    if (auto added = files.Add(folder, std::string(attachment.name.substr(folder_size)), bytes); !added) return added;
   }
   return {};
 }
 
-// Refuses what exists before anything is decoded.
+// Refuses, before anything is decoded, what exists (without --force) or is a file that is being read.
 Status CheckTargets(const Model& model, const Target& place, const Options& options) {
-  if (options.force) return {};
   const Index& index = model.main().index();
   std::vector<std::string> files = {place.file};
   for (uint32_t i = 0; i < index.count(Table::kAttachments) && !place.folder.empty(); ++i) {
@@ -169,7 +132,14 @@ Status CheckTargets(const Model& model, const Target& place, const Options& opti
   }
   for (const std::string& file : files) {
     struct stat info;
-    if (lstat(file.c_str(), &info) == 0) return Fail(ErrorCode::kUsage, "{}: exists; --force replaces it", file);
+    if (lstat(file.c_str(), &info) != 0) continue;
+    std::error_code error;
+    for (const auto& container : model.containers()) {
+      if (std::filesystem::equivalent(file, container->path(), error)) {
+        return Fail(ErrorCode::kUsage, "{}: is what is exported, or a part of it", file);
+      }
+    }
+    if (!options.force) return Fail(ErrorCode::kUsage, "{}: exists; --force replaces it", file);
   }
   return {};
 }
@@ -199,12 +169,15 @@ Status WriteModel(const Model& model, const SafetensorsPlan& plan, const Target&
   if (auto written = plan.Write(model, *out, progress->fn()); !written) return written;
   const double seconds = progress->seconds();
   progress.reset();
-  uint64_t attachments = 0;
+  // All is on the disk before anything gets its name; the model, without which the rest is of no use, last.
+  if (auto flushed = out->Flush(); !flushed) return flushed;
+  StagedFiles attachments;
   if (!place.folder.empty()) {
-    if (auto written = WriteAttachments(model, place, options, attachments); !written) return written;
+    if (auto staged = StageAttachments(model, place, attachments); !staged) return staged;
+    if (auto placed = attachments.Commit(options.force); !placed) return placed;
   }
   if (auto done = out->Commit(); !done) return done;
-  if (!options.quiet) PrintSummary(model, plan, place.file, attachments, seconds);
+  if (!options.quiet) PrintSummary(model, plan, place.file, attachments.count(), seconds);
   return {};
 }
 
@@ -217,7 +190,12 @@ Result<Target> FindTarget(const std::string& path) {
   target.file = target.folder + std::string(kModelName);
   if (IsFolder(target.folder)) return target;
   const std::string bare = path.substr(0, path.find_last_not_of('/') + 1);
-  if (auto made = MakeFolder(bare, target.created); !made) return Propagate(made);
+  if (mkdir(bare.c_str(), 0777) != 0) {
+    const bool exists = errno == EEXIST;
+    return exists ? Fail(ErrorCode::kUsage, "{}: exists and is not a folder", bare)
+                  : Fail(ErrorCode::kIo, "{}: cannot create the folder: {}", bare, std::strerror(errno));
+  }
+  target.created = true;
   return target;
 }
 

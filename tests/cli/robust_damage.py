@@ -1,0 +1,53 @@
+"""Damaged files, as the command line sees them. (Every single bit and length: test_flip_bits.py.)"""
+
+import robust
+from common import INVALID, VALID, run
+
+EVERYTHING = VALID / "everything.ingot"
+
+
+class Damage(robust.Case):
+    def commands(self, path):
+        out = self.folder / "out.safetensors"
+        return (("inspect", path), ("inspect", path, "--json"), ("export", path, out), ("diff", EVERYTHING, path), ("edit", path, "--set", "a=b"))
+
+    def test_flipped_bits(self):
+        data = bytearray(EVERYTHING.read_bytes())
+        path = self.folder / "flipped.ingot"
+        rng = self.random()
+        for bit in rng.sample(range(len(data) * 8), 40 if robust.QUICK else 200):
+            data[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(data)
+            with self.subTest(byte=bit // 8, bit=bit % 8):
+                self.assertEqual(run("validate", path, "--quiet").returncode, 1)
+                done = run("inspect", path)     # header and index only
+                self.assertIn(done.returncode, (0, 3), done.err)
+            data[bit // 8] ^= 1 << bit % 8
+
+    def test_damaged_index(self):
+        """What every command reads: nothing of such a file is used."""
+        path = self.folder / "damaged.ingot"
+        for vector in sorted(INVALID.glob("R-HDR-10-*.ingot")) + sorted(INVALID.glob("R-TEN-*.ingot")):
+            path.write_bytes(vector.read_bytes())
+            for arguments in self.commands(path):
+                with self.subTest(vector=vector.name, command=arguments[0]):
+                    self.refuse(3, arguments, path.name, vector.name[:vector.name.index("-", 6)])
+
+    def test_truncated(self):
+        data = EVERYTHING.read_bytes()
+        path = self.folder / "cut.ingot"
+        rng = self.random()
+        sizes = {0, 1, 4095, 4096, 8191, 8192, 8193, len(data) - 1} | set(rng.sample(range(len(data)), 20 if robust.QUICK else 92))
+        for size in sorted(sizes):
+            path.write_bytes(data[:size])
+            with self.subTest(size=size):
+                done = run("validate", path)
+                self.assertEqual((done.returncode, done.err), (1, ""))
+                for arguments in self.commands(path):
+                    self.refuse(3, arguments, path.name)
+
+    def test_missing(self):
+        path = self.folder / "missing.ingot"
+        self.refuse(4, ("validate", path), path)
+        for arguments in self.commands(path):
+            self.refuse(4, arguments, path)
