@@ -150,14 +150,21 @@ class Editor {
     return WriteGeneration(builder, allocator, header);
   }
 
+  static Status CheckNotReserved(const std::string& key) {
+    if (!key.starts_with("ingot.")) return {};
+    return Fail(ErrorCode::kUsage, "'{}': keys that begin with 'ingot.' are reserved", Escape(key));
+  }
+
   Status ChangeMetadata(IndexBuilder& builder) {
     for (const std::string& key : options_.remove) {
-      if (key.starts_with("ingot."))
-        return Fail(ErrorCode::kUsage, "'{}': keys that begin with 'ingot.' are reserved", Escape(key));
+      if (auto allowed = CheckNotReserved(key); !allowed) return allowed;
       if (!builder.RemoveMetadata(key))
         return Fail(ErrorCode::kUsage, "{}: there is no metadata '{}'", path_, Escape(key));
     }
-    for (const auto& [key, value] : options_.set) builder.SetMetadata(key, value);
+    for (const auto& [key, value] : options_.set) {
+      if (auto allowed = CheckNotReserved(key); !allowed) return allowed;
+      builder.SetMetadata(key, value);
+    }
     return {};
   }
 

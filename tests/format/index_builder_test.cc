@@ -87,11 +87,10 @@ TEST_CASE("encodings come back: payload, planes in their order, children before 
   CHECK(e.child_count == 1);
   CHECK(Equal(index.payload(e), EncodeLinear(SampleIndex::FullLinear())));
   CHECK(Equal(index.payload(child), EncodeLinear(SampleIndex::FullChild())));
-  unsigned seed = 20;
-  const auto specs = PlanesOf(SampleIndex::FullLinear(), false);
-  REQUIRE(e.plane_count == specs.size());
-  for (uint32_t p = 0; p < e.plane_count; ++p)
-    CHECK(Equal(PlaneBytes(o, e.first_plane + p), Pattern(specs[p].size, seed++)));
+  const std::vector<Bytes> planes = RandomPlanes(SampleIndex::FullLinear(), false, 20);
+  REQUIRE(e.plane_count == planes.size());
+  for (uint32_t p = 0; p < e.plane_count; ++p) CHECK(Equal(PlaneBytes(o, e.first_plane + p), planes[p]));
+  CHECK(Equal(PlaneBytes(o, child.first_plane), RandomPlanes(SampleIndex::FullChild(), true, 10)[0]));
 
   const TensorRecord parts = Find(index, "parts");
   CHECK(parts.axis == 1);

@@ -147,7 +147,7 @@ TEST_CASE("longer payloads: ignored in a newer file, refused in one of this vers
     Bytes payload = linear ? EncodeLinear(l) : Bytes{};
     payload.resize(payload.size() + 8, std::byte{0xAB});
     const auto planes =
-        linear ? PatternPlanes(image, l, false, 1) : std::vector<WrittenPlane>{image.Add(Pattern(72, 1))};
+        linear ? AddPlanes(image, RandomPlanes(l, false, 1)) : std::vector<WrittenPlane>{image.Add(Pattern(72, 1))};
     builder.AddTensor("t", DType::kF32, std::vector<uint64_t>{2, 9}, 0,
                       {{2, builder.AddEncoding(kind, payload, planes)}});
     const Bytes file = image.Finish(builder);

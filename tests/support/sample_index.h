@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/formula.h"
 #include "tests/support/image_builder.h"
 
 namespace ingot::test {
@@ -22,11 +23,14 @@ inline Bytes Pattern(uint64_t size, unsigned seed) {
   return out;
 }
 
-// Planes of the right sizes for a linear encoding, filled with a pattern.
-inline std::vector<WrittenPlane> PatternPlanes(ImageBuilder& image, const Linear& linear, bool nested, unsigned seed) {
-  std::vector<WrittenPlane> planes;
-  for (const PlaneSpec& spec : PlanesOf(linear, nested)) planes.push_back(image.Add(Pattern(spec.size, seed++)));
-  return planes;
+// The planes of a linear encoding, filled at random as its rules allow.
+inline std::vector<Bytes> RandomPlanes(const Linear& linear, bool nested, unsigned seed) {
+  return Dice(seed).Fill(linear, nested).Planes();
+}
+inline std::vector<WrittenPlane> AddPlanes(ImageBuilder& image, const std::vector<Bytes>& planes) {
+  std::vector<WrittenPlane> written;
+  for (const Bytes& plane : planes) written.push_back(image.Add(plane));
+  return written;
 }
 
 inline constexpr uint16_t kUnknownKind = 77;
@@ -143,8 +147,8 @@ class SampleIndex {
   }
 
   void AddFull() {
-    const auto child_planes = PatternPlanes(image_, FullChild(), true, 10);
-    const auto planes = PatternPlanes(image_, FullLinear(), false, 20);
+    const auto child_planes = AddPlanes(image_, RandomPlanes(FullChild(), true, 10));
+    const auto planes = AddPlanes(image_, RandomPlanes(FullLinear(), false, 20));
     steps_.push_back([=](IndexBuilder& b) {
       const uint32_t child = b.AddEncoding(EncodingKind::kLinear, EncodeLinear(FullChild()), child_planes);
       const uint32_t e = b.AddEncoding(EncodingKind::kLinear, EncodeLinear(FullLinear()), planes, {child});
@@ -153,8 +157,8 @@ class SampleIndex {
   }
 
   void AddParts() {
-    const auto first = PatternPlanes(image_, PartLinear(9), false, 40),
-               second = PatternPlanes(image_, PartLinear(7), false, 50);
+    const auto first = AddPlanes(image_, RandomPlanes(PartLinear(9), false, 40)),
+               second = AddPlanes(image_, RandomPlanes(PartLinear(7), false, 50));
     const WrittenPlane third = image_.Add(Pattern(2 * 2 * 4, 60));
     steps_.push_back([=](IndexBuilder& b) {
       Parts parts;
