@@ -61,7 +61,7 @@ void ReadTensors(const Model& model) {
 }
 
 void UseFile(const std::string& path) {
-  const auto structure = ValidateFile(path, {.structure_only = true});
+  const auto structure = ValidateFile(path, {.structure_only = true, .progress = {}});
   const auto validation = ValidateFile(path);
   Require(structure.has_value() && validation.has_value());  // bytes are never an input/output failure
   Require(structure->violations.size() <= validation->violations.size() || !validation->complete);
