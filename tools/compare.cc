@@ -7,23 +7,43 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <span>
 #include <vector>
 
 namespace ingot {
 namespace {
 
-constexpr uint64_t kBlock = uint64_t{1} << 19;  // elements; two f64 copies of one fit a core's share of the cache
+constexpr uint64_t kBlock = uint64_t{1} << 19;  // elements that one task compares
+constexpr uint64_t kPiece = uint64_t{1} << 15;  // of them at a time: what is decoded stays in the cache
 
-// Elements as f64.
-Status Decode(const TensorInfo& info, const TensorValues& values, uint64_t first, uint64_t count, double* out) {
-  if (info.dtype == DType::kF64 && values.is_raw()) {
-    return values.ReadRaw(first, count, reinterpret_cast<std::byte*>(out));
+// Decodes pieces of a tensor to f64; its memory is used again and again.
+class PieceDecoder {
+ public:
+  PieceDecoder(const TensorInfo& info, const TensorValues& values)
+      : values_(values),
+        exact_(info.dtype == DType::kF64 && values.is_raw()),
+        wide_(kPiece),
+        narrow_(exact_ ? 0 : kPiece) {}
+
+  // The elements from `first` on; `count` is at most kPiece.
+  Result<std::span<const double>> Decode(uint64_t first, uint64_t count) {
+    Status status;
+    if (exact_) {
+      status = values_.ReadRaw(first, count, reinterpret_cast<std::byte*>(wide_.data()));
+    } else {
+      status = values_.DecodeF32(first, count, narrow_.data());
+      std::copy_n(narrow_.begin(), count, wide_.begin());
+    }
+    if (!status) return Propagate(status);
+    return std::span<const double>(wide_).first(count);
   }
-  std::vector<float> narrow(count);
-  if (auto decoded = values.DecodeF32(first, count, narrow.data()); !decoded) return decoded;
-  std::copy(narrow.begin(), narrow.end(), out);
-  return {};
-}
+
+ private:
+  const TensorValues& values_;
+  bool exact_;  // F64, which f32 would round
+  std::vector<double> wide_;
+  std::vector<float> narrow_;
+};
 
 void AddPair(double a, double b, Comparison& sums) {
   if (std::isfinite(a) && std::isfinite(b)) {
@@ -41,11 +61,16 @@ void AddPair(double a, double b, Comparison& sums) {
 
 Result<Comparison> CompareValues(const TensorInfo& info_a, const TensorValues& a, const TensorInfo& info_b,
                                  const TensorValues& b, uint64_t first, uint64_t count) {
-  std::vector<double> in_a(count), in_b(count);
-  if (auto decoded = Decode(info_a, a, first, count, in_a.data()); !decoded) return Propagate(decoded);
-  if (auto decoded = Decode(info_b, b, first, count, in_b.data()); !decoded) return Propagate(decoded);
+  PieceDecoder decoder_a(info_a, a), decoder_b(info_b, b);
   Comparison sums;
-  for (uint64_t i = 0; i < count; ++i) AddPair(in_a[i], in_b[i], sums);
+  for (uint64_t done = 0; done < count; done += kPiece) {
+    const uint64_t size = std::min(kPiece, count - done);
+    const auto in_a = decoder_a.Decode(first + done, size);
+    if (!in_a) return Propagate(in_a);
+    const auto in_b = decoder_b.Decode(first + done, size);
+    if (!in_b) return Propagate(in_b);
+    for (uint64_t i = 0; i < size; ++i) AddPair((*in_a)[i], (*in_b)[i], sums);
+  }
   return sums;
 }
 
