@@ -1,83 +1,15 @@
 #include "convert/edit.h"
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
 
-#include <map>
 #include <random>
 
-#include "runtime/container.h"
 #include "runtime/model.h"
-#include "runtime/validate.h"
-#include "tests/support/dump_index.h"
-#include "tests/support/sample_index.h"
-#include "tests/support/temp_directory.h"
+#include "tests/convert/desk.h"
 #include "tests/support/vectors.h"
 
 namespace ingot::test {
 namespace {
-
-using Text = std::map<std::string, std::string>;
-
-// A file with every kind of record, and a way to look at it.
-struct Desk {
-  explicit Desk(bool compress = false, uint32_t alignment = kDefaultAlignment) {
-    path = folder.Write("x.ingot", SampleIndex({.compress = compress}, alignment).Build());
-  }
-
-  EditResult Edit(const EditOptions& options) {
-    const auto result = EditFile(path, options);
-    REQUIRE_MESSAGE(result, (result ? "" : result.error().message));
-    CHECK(result->file_bytes == std::filesystem::file_size(path));
-    return *result;
-  }
-  // An edit that must fail and leave every byte as it was.
-  Error MustFail(const EditOptions& options) {
-    const Bytes before = ReadBytes(path);
-    const auto result = EditFile(path, options);
-    REQUIRE_FALSE(result);
-    CHECK(ReadBytes(path) == before);
-    return result.error();
-  }
-  std::shared_ptr<const Container> Open() const {
-    auto container = Container::Open(path);
-    REQUIRE_MESSAGE(container, (container ? "" : container.error().message));
-    return *container;
-  }
-  void MustBeValid() const {
-    const auto v = ValidateFile(path);
-    REQUIRE(v);
-    for (const Violation& violation : v->violations)
-      FAIL(violation.rule, " ", violation.place, ": ", violation.message);
-    CHECK(v->warnings.empty());
-  }
-  Text Attachments() const {
-    Text out;
-    const auto container = Open();
-    for (uint32_t i = 0; i < container->index().count(Table::kAttachments); ++i) {
-      const AttachmentRecord a = container->index().attachment(i);
-      const auto bytes = a.plane == kNoRecord ? Bytes{} : container->ReadPlane(a.plane).value();
-      out[std::string(a.name)] = std::string(AsText(bytes));
-    }
-    return out;
-  }
-  std::string Value(const std::string& key) const {
-    const auto container = Open();
-    const auto record = container->index().FindMetadata(key);
-    return record ? std::string(AsText(record->value)) : "(none)";
-  }
-
-  TempDirectory folder;
-  std::string path;
-};
-
-EditOptions Set(const std::string& key, const std::string& value) {
-  EditOptions options;
-  options.set.emplace_back(key, MetadataValue::String(value));
-  return options;
-}
 
 // Everything about tensors, and about metadata and attachments but for the planes' numbers.
 std::string TensorsOf(const Container& container) {
@@ -217,91 +149,6 @@ TEST_CASE("what cannot be done is refused, and no byte changes") {
   CHECK(code([&](EditOptions& o) { o.attach = {{"twice", file}, {"twice", file}}; }) == ErrorCode::kUsage);
   CHECK(code([&](EditOptions& o) { o.attach = {{"gone", desk.folder / "gone"}}; }) == ErrorCode::kIo);
   CHECK(code([&](EditOptions& o) { o.attach = {{"ok", file}, {"folder", desk.folder.path()}}; }) == ErrorCode::kIo);
-}
-
-TEST_CASE("another process that holds the lock, files that are no valid Ingot files, newer files") {
-  Desk desk;
-  const int other = open(desk.path.c_str(), O_RDWR | O_CLOEXEC);
-  REQUIRE(flock(other, LOCK_EX) == 0);
-  CHECK(desk.MustFail(Set("k", "v")).code == ErrorCode::kIo);
-  close(other);
-  desk.Edit(Set("k", "v"));
-
-  desk.path = desk.folder / "missing";
-  CHECK(EditFile(desk.path, Set("k", "v")).error().code == ErrorCode::kIo);
-  desk.path = desk.folder.path();
-  CHECK(EditFile(desk.path, Set("k", "v")).error().code == ErrorCode::kIo);
-  for (const char* name :
-       {"invalid/R-HDR-2-both", "invalid/R-FILE-2-truncated-index", "invalid/R-TEN-1-equal", "valid/newer-minor"}) {
-    const std::string from = kVectors + name + ".ingot";
-    if (!std::filesystem::exists(from)) continue;
-    desk.path = desk.folder.Write("y", ReadBytes(from));
-    CHECK(desk.MustFail(Set("k", "v")).code == ErrorCode::kBadInput);
-  }
-}
-
-TEST_CASE("a bad slot is repaired first, by every edit") {
-  for (size_t slot : {size_t{0}, size_t{1}}) {
-    for (bool change : {false, true}) {
-      Desk desk;
-      desk.Edit(Set("a", "1"));  // the slots differ now
-      Bytes bytes = ReadBytes(desk.path);
-      bytes[slot * kSlotSize + 33] ^= std::byte{1};
-      desk.folder.Write("x.ingot", bytes);
-      const uint64_t generation = desk.Open()->header().generation;
-      const std::string before = desk.Value("a");
-      CHECK(before == (generation == 2 ? "1" : "(none)"));
-      const EditResult result = desk.Edit(change ? Set("b", "2") : EditOptions{});
-      CHECK(result.repaired);
-      CHECK(result.changed == change);
-      CHECK(result.generation == generation + change);
-      desk.MustBeValid();
-      CHECK(desk.Value("a") == before);
-      CHECK(desk.Value("b") == (change ? "2" : "(none)"));
-    }
-  }
-}
-
-TEST_CASE("a crash before the slot is written leaves the old file with a tail; the next edit cuts it off") {
-  Desk desk;
-  const Bytes old = ReadBytes(desk.path);
-  desk.Edit(Set("k", "new"));
-  Bytes crashed = ReadBytes(desk.path);
-  std::copy_n(old.begin(), kHeaderSize, crashed.begin());
-  desk.folder.Write("x.ingot", crashed);
-  CHECK(desk.Value("k") == "(none)");
-  const auto validation = ValidateFile(desk.path);
-  REQUIRE(validation);
-  CHECK(validation->valid());
-  CHECK(validation->warnings.size() == 1);
-  const EditResult cut = desk.Edit({});
-  CHECK(cut.cut_bytes == crashed.size() - old.size());
-  CHECK_FALSE(cut.changed);
-  CHECK(cut.generation == 1);
-  CHECK(ReadBytes(desk.path) == old);
-
-  desk.folder.Write("x.ingot", crashed);
-  CHECK(desk.Edit(Set("k", "again")).cut_bytes == crashed.size() - old.size());
-  desk.MustBeValid();
-  CHECK(desk.Value("k") == "again");
-}
-
-TEST_CASE("slots take turns: the one that is not current is written, the other one stays") {
-  Desk desk;
-  for (uint64_t generation = 2; generation < 7; ++generation) {
-    const Bytes before = ReadBytes(desk.path);
-    desk.Edit(Set("k", std::to_string(generation)));
-    const Bytes after = ReadBytes(desk.path);
-    Report report;
-    const HeaderPair pair = ReadHeader(ByteSpan(after).first(kHeaderSize), after.size(), report);
-    REQUIRE(report.ok());
-    CHECK(pair.current == (generation % 2 == 0 ? 1 : 0));
-    CHECK(pair.header.generation == generation);
-    const auto other = static_cast<std::ptrdiff_t>(generation % 2 == 0 ? 0 : kSlotSize);
-    CHECK(std::equal(after.begin() + other, after.begin() + other + kSlotSize, before.begin() + other));
-    // Everything between the header and the old end is as it was.
-    CHECK(std::equal(before.begin() + kHeaderSize, before.end(), after.begin() + kHeaderSize));
-  }
 }
 
 TEST_CASE("many edits at random: what was asked for, a valid file after each") {
