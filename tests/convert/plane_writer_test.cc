@@ -75,13 +75,13 @@ TEST_CASE("whatever the pieces, the bytes and hashes of a plane are the same") {
   const TempDirectory folder;
   std::mt19937 random(1);
   for (uint64_t size :
-       {uint64_t{8}, uint64_t{4096}, kChunkSize - 8, kChunkSize, kChunkSize + 8, 3 * kChunkSize + 808}) {
+       {uint64_t{1}, uint64_t{4096}, kChunkSize - 1, kChunkSize, kChunkSize + 1, 3 * kChunkSize + 803}) {
     const Bytes bytes = Pattern(size, 1);
     for (size_t most : {size_t{1} << 9, size_t{1} << 13, size_t{1} << 18, size_t{1} << 20}) {
       for (bool sha256 : {false, true}) {
         OutputFile file = Create(folder);
         RegionAllocator allocator(kHeaderSize, 256);
-        PlaneWriter writer(file, allocator, size, 2, sha256);
+        PlaneWriter writer(file, allocator, size, 1, sha256);
         const WrittenPlane plane = WriteAll(writer, bytes, random, most);
         CHECK(plane.offset == kHeaderSize);
         CHECK(plane.size == size);
