@@ -160,7 +160,7 @@ class FileValidator {
   Status CheckChunks() {
     std::mutex mutex;
     std::map<std::pair<uint32_t, uint64_t>, ChunkFault> faults;
-    std::atomic<bool> stop{false}, too_many{false};
+    std::atomic<bool> stop{false};
     uint64_t total = 0;
     for (uint32_t i = 0; i < index_->plane_count(); ++i) total += index_->stored_size(index_->plane(i));
     const ChunkVerifier verifier(*file_, *index_);
