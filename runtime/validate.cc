@@ -115,6 +115,8 @@ class FileValidator {
     std::vector<std::byte> gap;
     uint64_t end = kHeaderSize;
     for (const auto& [offset, next_end] : regions) {
+      // Regions that do not tile are R-FILE-3, which is not looked for where dead ranges are out of order.
+      if (offset < end || offset - end >= header_.alignment) return {};
       gap.resize(offset - end);
       if (auto read = file_->ReadAt(end, gap); !read) return read;
       const auto found = std::find_if(gap.begin(), gap.end(), [](std::byte b) { return b != std::byte{0}; });

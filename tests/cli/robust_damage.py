@@ -1,7 +1,13 @@
 """Damaged files, as the command line sees them. (Every single bit and length: test_flip_bits.py.)"""
 
+import resource
+import sys
+
 import robust
-from common import INVALID, VALID, run
+from common import INVALID, ROOT, VALID, run
+
+sys.path.insert(0, str(ROOT / "tests" / "spec"))
+from builder import Builder     # noqa: E402
 
 EVERYTHING = VALID / "everything.ingot"
 
@@ -45,6 +51,18 @@ class Damage(robust.Case):
                 self.assertEqual((done.returncode, done.err), (1, ""))
                 for arguments in self.commands(path):
                     self.refuse(3, arguments, path.name)
+
+    def test_hostile_dead_ranges(self):
+        """In the wrong order, far outside, overflowing: found, and nothing is allocated for them."""
+        path = self.folder / "dead.ingot"
+        for dead in (((1 << 40, 4096), (8192, 64)), ((8192, 1 << 40), (64, 64)), ((1 << 63, 1 << 63), (8256, 64)), ((8320, 64), (8256, 1 << 50), (1 << 62, 1))):
+            builder = Builder()
+            builder.raw(b"a", 2, [32], bytes(range(64)))
+            path.write_bytes(builder.build(dead))
+            done = run("validate", path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
+            with self.subTest(dead=dead):
+                self.assertEqual((done.returncode, done.err), (1, ""))
+                self.assertIn("R-DEAD-1", done.out)
 
     def test_missing(self):
         path = self.folder / "missing.ingot"
