@@ -51,6 +51,8 @@ class FileValidator {
 
   const std::string& path() const { return path_; }
   const std::optional<Index>& index() const { return index_; }
+  // Whether names and records of the index may be looked at.
+  bool records_are_sound() const { return index_ && soundness_.tensors; }
   uint64_t file_size() const { return file_ ? file_->size() : 0; }
   ingot::Report& report() { return report_; }
   std::vector<std::string>& warnings() { return warnings_; }
@@ -262,7 +264,7 @@ class FileValidator {
 
 // R-SHD-4 to R-SHD-7: the shards of a manifest, each validated in full.
 Status CheckShards(FileValidator& manifest, const ValidateOptions& options, Validation& result) {
-  if (!manifest.index()) return {};
+  if (!manifest.records_are_sound()) return {};
   const Index& index = *manifest.index();
   std::map<std::string, std::string, std::less<>> owners;  // tensor name -> shard
   for (uint32_t i = 0; i < index.count(Table::kShards); ++i) {

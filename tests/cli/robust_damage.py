@@ -1,13 +1,14 @@
 """Damaged files, as the command line sees them. (Every single bit and length: test_flip_bits.py.)"""
 
 import resource
+import struct
 import sys
 
 import robust
 from common import INVALID, ROOT, VALID, run
 
 sys.path.insert(0, str(ROOT / "tests" / "spec"))
-from builder import Builder     # noqa: E402
+from builder import Builder, xxh3_128     # noqa: E402
 
 EVERYTHING = VALID / "everything.ingot"
 
@@ -63,6 +64,26 @@ class Damage(robust.Case):
             with self.subTest(dead=dead):
                 self.assertEqual((done.returncode, done.err), (1, ""))
                 self.assertIn("R-DEAD-1", done.out)
+
+    def test_shards_of_a_broken_heap(self):
+        """A manifest whose names lie outside its index: they are not looked at."""
+        data = bytearray((VALID / "manifest.ingot").read_bytes())
+        index = struct.unpack_from("<Q", data, 48)[0]
+        size = struct.unpack_from("<Q", data, 56)[0]
+        tables = {struct.unpack_from("<I", data, index + 8 + 24 * i)[0]: struct.unpack_from("<Q", data, index + 8 + 24 * i + 8)[0]
+                  for i in range(struct.unpack_from("<I", data, index)[0])}
+        struct.pack_into("<I", data, index + tables[10], 0xFFFFFF00)     # where the name of the first shard is
+        data[64:80] = xxh3_128(bytes(data[index:index + size]))
+        for slot in (0, 4096):
+            data[slot + 64:slot + 80] = data[64:80]
+            data[slot + 4080:slot + 4096] = xxh3_128(bytes(data[slot:slot + 4080]))
+        path = self.folder / "manifest.ingot"
+        path.write_bytes(data)
+        done = run("validate", path)
+        self.assertEqual((done.returncode, done.err), (1, ""), done.out)
+        self.assertIn("R-HEAP-1", done.out)
+        for arguments in self.commands(path):
+            self.refuse(3, arguments, path.name, "R-HEAP-1")
 
     def test_missing(self):
         path = self.folder / "missing.ingot"
