@@ -74,9 +74,13 @@ Result<std::vector<std::vector<Job>>> Distribute(const Source& source, const Sel
   return shards;
 }
 
+// Shards are written one after the other, all under this name: what a killed conversion left is taken over by the next
+// one, however many shards that has.
+constexpr const char* kShardInWork = ".shard";
+
 std::string ShardName(const std::string& target, size_t number, size_t count, const std::string& digest) {
   const std::string stem = target.ends_with(".ingot") ? target.substr(0, target.size() - 6) : target;
-  return fmt::format("{}-{:05}-of-{:05}{}.ingot", stem, number, count, digest.empty() ? "" : "-" + digest.substr(0, 8));
+  return fmt::format("{}-{:05}-of-{:05}-{}.ingot", stem, number, count, digest.substr(0, 8));
 }
 
 // The file name as provenance may record it: what is not allowed in it becomes an underscore.
@@ -106,6 +110,7 @@ class Conversion {
     const std::vector<std::vector<Job>>& shards = *distributed;
     auto file = OutputFile::Create(target_, options_.force);
     if (!file) return Propagate(file);
+    if (shards.size() == 1) (void)OutputFile::Create(target_ + kShardInWork, true);  // opened and given up: it is gone
     const std::set<std::string> old_shards = ShardsOf(target_);
     for (const SourceTensor& t : source_.tensors()) totals_.total_bytes += t.size;
 
@@ -148,7 +153,7 @@ class Conversion {
   }
 
   Status WriteShard(const std::vector<Job>& jobs, size_t number, size_t count, IndexBuilder& manifest) {
-    auto file = OutputFile::Create(ShardName(target_, number, count, ""), true);
+    auto file = OutputFile::Create(target_ + kShardInWork, true);
     if (!file) return Propagate(file);
     IndexBuilder builder;
     RegionAllocator allocator(kHeaderSize, options_.alignment);

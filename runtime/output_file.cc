@@ -12,14 +12,19 @@
 #include <cstring>
 #include <utility>
 
+#include "format/hash.h"
 #include "runtime/model.h"
 
 namespace ingot {
 namespace {
 
+// Names may have 255 bytes; where ".NAME.partial" would have more, a hash of the name takes its place.
 std::string PartialName(const std::string& target) {
+  constexpr size_t kLongestName = 255 - std::string_view("..partial").size();
   const std::string folder = FolderOf(target);
-  return folder + "." + target.substr(folder.size()) + ".partial";
+  std::string name = target.substr(folder.size());
+  if (name.size() > kLongestName) name = ToHex(Xxh3_128(AsBytes(name)));
+  return folder + "." + name + ".partial";
 }
 
 // Opens the partial file and locks it. Whoever held it may have renamed or removed it while we waited for the

@@ -185,5 +185,17 @@ TEST_CASE("another name before the commit") {
   CHECK(folder.Names() == Names{"y"});
 }
 
+TEST_CASE("names of every legal length") {
+  const TempDirectory folder;
+  for (size_t length : {1, 240, 246, 247, 254, 255}) {
+    const std::string name(length, 'n');
+    auto file = Start(folder / name, false, "x");
+    REQUIRE_MESSAGE(file, (file ? "" : file.error().message));
+    REQUIRE(file->Commit());
+    CHECK(std::filesystem::remove(folder / name));
+    CHECK(folder.Names() == Names{});
+  }
+}
+
 }  // namespace
 }  // namespace ingot::test
