@@ -149,6 +149,12 @@ void DecodeBlock(Block& block) {
     block.status = block.reader->ReadRaw(block.first, block.count, block.bytes.data());
     return;
   }
+  if (block.reader->is_raw() && block.reader->dtype() == DType::kF64) {
+    std::vector<std::byte> stored(block.count * sizeof(double));
+    block.status = block.reader->ReadRaw(block.first, block.count, stored.data());
+    if (block.status) NarrowFromF64(block.tensor->dtype, stored.data(), block.count, block.bytes.data());
+    return;
+  }
   std::vector<float> values(block.count);
   block.status = block.reader->Decode(block.first, block.count, values.data());
   if (block.status) NarrowFromF32(block.tensor->dtype, values.data(), block.count, block.bytes.data());

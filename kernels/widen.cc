@@ -1,7 +1,10 @@
 #include "kernels/widen.h"
 
 #include <array>
+#include <bit>
+#include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "format/bytes.h"
 
@@ -169,6 +172,16 @@ void WidenBytes(const ByteTable& table, const std::byte* in, uint64_t count, flo
   for (uint64_t i = 0; i < count; ++i) out[i] = table[std::to_integer<size_t>(in[i])];
 }
 
+// f32 by rounding to odd: an inexact value gets an odd mantissa, so that a later rounding to fewer bits sees on which
+// side of the middle it was (Boldo and Melquiond, "When double rounding is odd", 2005).
+float RoundToOdd(double value) {
+  const auto nearest = static_cast<float>(value);
+  if (std::isnan(value) || static_cast<double>(nearest) == value) return nearest;
+  auto bits = std::bit_cast<uint32_t>(nearest);
+  if (std::abs(static_cast<double>(nearest)) > std::abs(value)) --bits;  // towards zero
+  return std::bit_cast<float>(bits | 1);
+}
+
 }  // namespace
 
 bool WidenToF32(DType type, const std::byte* in, uint64_t count, float* out) {
@@ -210,6 +223,15 @@ bool NarrowFromF32(DType type, const float* in, uint64_t count, std::byte* out) 
     default:
       return false;
   }
+}
+
+bool NarrowFromF64(DType type, const std::byte* in, uint64_t count, std::byte* out) {
+  std::vector<float> values(count);
+  for (uint64_t i = 0; i < count; ++i) {
+    const double value = Load<double>(in + 8 * i);
+    values[i] = type == DType::kF32 ? static_cast<float>(value) : RoundToOdd(value);
+  }
+  return NarrowFromF32(type, values.data(), count, out);
 }
 
 }  // namespace ingot

@@ -18,4 +18,8 @@ bool WidenToF32(DType type, const std::byte* in, uint64_t count, float* out);
 // Returns false, with nothing written, for other types.
 bool NarrowFromF32(DType type, const float* in, uint64_t count, std::byte* out);
 
+// The same from `count` stored F64 values, rounded once: by way of f32 a value near the middle of two halfs would be
+// rounded twice.
+bool NarrowFromF64(DType type, const std::byte* in, uint64_t count, std::byte* out);
+
 }  // namespace ingot

@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from common import VALID, Case, expected_of, hash_text, names_regex_without, read_safetensors, vectors
+from common import VALID, Case, expected_of, hash_text, names_regex_without, read_safetensors, vectors, write_safetensors
 
 FLOATING = {"F32": 4, "F16": 2, "BF16": 2, "F64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
 
@@ -95,6 +95,16 @@ class Values(Case):
                         with self.subTest(vector=vector.name, tensor=name[:60], dtype=dtype):
                             self.assertEqual(got, dtype)
                             self.check_rounded(data, dtype, e["f32"])
+
+    def test_f64_is_rounded_once(self):
+        values = np.array([1 + 2**-11 + 2**-40, 1 + 2**-8 + 2**-40, -65519.999999, 2**-25 * (1 + 2**-40)], "<f8")
+        source = self.folder / "source.safetensors"
+        write_safetensors(source, {"w": ("F64", [4], values.tobytes())})
+        self.check(0, "convert", source, self.folder / "m.ingot", "--preset", "none", "--quiet")
+        self.check(0, "export", self.folder / "m.ingot", self.folder / "f16.safetensors", "--dtype", "f16", "--quiet")
+        self.assertEqual(read_safetensors(self.folder / "f16.safetensors")["w"][2], values.astype("<f2").tobytes())
+        self.check(0, "export", self.folder / "m.ingot", self.folder / "bf16.safetensors", "--dtype", "bf16", "--quiet")
+        self.assertEqual(read_safetensors(self.folder / "bf16.safetensors")["w"][2].hex(), "803f813f80c70033")
 
     def test_the_same_bytes_for_any_number_of_threads(self):
         target = self.folder / "out.safetensors"

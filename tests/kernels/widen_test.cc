@@ -119,5 +119,35 @@ TEST_CASE("the other source types") {
   CHECK(!NarrowFromF32(DType::kF64, wide, 0, nullptr));
 }
 
+// `value` by way of NarrowFromF64.
+uint16_t Narrow(DType type, double value) {
+  std::byte in[8], out[2];
+  Store(in, value);
+  REQUIRE(NarrowFromF64(type, in, 1, out));
+  return Load<uint16_t>(out);
+}
+
+TEST_CASE("F64 is rounded once: around the middle of every two neighbours") {
+  for (DType type : {DType::kF16, DType::kBF16}) {
+    const uint16_t infinity = type == DType::kF16 ? 0x7C00 : 0x7F80;
+    const auto value_of = [&](uint32_t code) -> double {
+      if (code == infinity) return type == DType::kF16 ? 0x1p16 : 0x1p128;  // where the next value would be
+      return type == DType::kF16 ? F16ToF32(static_cast<uint16_t>(code)) : BF16ToF32(static_cast<uint16_t>(code));
+    };
+    for (uint32_t code = 0; code < infinity; ++code) {
+      const double middle = (value_of(code) + value_of(code + 1)) / 2;
+      const uint32_t even = code + (code & 1);
+      for (uint32_t sign : {0u, 0x8000u}) {
+        const double signed_middle = sign != 0 ? -middle : middle;
+        REQUIRE(Narrow(type, signed_middle) == (sign | even));
+        REQUIRE(Narrow(type, signed_middle * (1 - 0x1p-50)) == (sign | code));
+        REQUIRE(Narrow(type, signed_middle * (1 + 0x1p-50)) == (sign | (code + 1)));
+      }
+    }
+  }
+  CHECK(std::isnan(F16ToF32(Narrow(DType::kF16, std::numeric_limits<double>::quiet_NaN()))));
+  CHECK(Narrow(DType::kF16, -std::numeric_limits<double>::infinity()) == 0xFC00);
+}
+
 }  // namespace
 }  // namespace ingot
