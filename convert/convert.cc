@@ -184,7 +184,7 @@ class Conversion {
       if (key.size() + 12 > kMaxNameSize)
         return Fail(ErrorCode::kBadInput, "{}: metadata key '{}' of {} bytes is too long", source_.files().front().path,
                     Escape(key), key.size());
-      builder.SetMetadata(fmt::format("{}.{}", source_.kind(), key), MetadataValue::String(value));
+      builder.SetMetadata(fmt::format("{}.{}", source_.kind(), key), value);
     }
     builder.SetMetadata("ingot.generator", MetadataValue::String(GeneratorName()));
     builder.SetMetadata("ingot.recipe", MetadataValue::String(RecipeToJson(options_.selection.recipe)));

@@ -136,7 +136,7 @@ class SafetensorsSource final : public Source {
   const std::vector<SourceFile>& files() const override { return files_; }
   const std::vector<SourceTensor>& tensors() const override { return tensors_; }
   const std::vector<SourceAttachment>& attachments() const override { return attachments_; }
-  const std::vector<std::pair<std::string, std::string>>& metadata() const override { return metadata_; }
+  const SourceMetadata& metadata() const override { return metadata_; }
 
   Status Read(uint32_t file, uint64_t offset, std::span<std::byte> out) const override {
     if (file >= handles_.size()) return Fail(ErrorCode::kUsage, "no file {} in this source", file);
@@ -168,8 +168,8 @@ class SafetensorsSource final : public Source {
 
   // Adds what is not there yet: where files disagree about a key, the first one counts.
   void AddMetadata(const std::vector<std::pair<std::string, std::string>>& pairs) {
-    std::map<std::string, std::string> merged(metadata_.begin(), metadata_.end());
-    merged.insert(pairs.begin(), pairs.end());
+    std::map<std::string, MetadataValue> merged(metadata_.begin(), metadata_.end());
+    for (const auto& [key, value] : pairs) merged.emplace(key, MetadataValue::String(value));
     metadata_.assign(merged.begin(), merged.end());
   }
 
@@ -213,7 +213,7 @@ class SafetensorsSource final : public Source {
   std::vector<SourceFile> files_;
   std::vector<SourceTensor> tensors_;
   std::vector<SourceAttachment> attachments_;
-  std::vector<std::pair<std::string, std::string>> metadata_;
+  SourceMetadata metadata_;
 };
 
 }  // namespace

@@ -10,7 +10,9 @@
 #include <mutex>
 #include <optional>
 
+#include "convert/encoded_tensor.h"
 #include "convert/quantize/tensor_stats.h"
+#include "convert/tensor_encoder.h"
 #include "kernels/widen.h"
 
 namespace ingot {
@@ -19,12 +21,15 @@ namespace {
 // Source bytes per block. Large enough to amortize a task, small enough that a dozen blocks in flight are a few MiB.
 constexpr uint64_t kBlockBytes = 1 << 20;
 
+const TensorPlan kRaw;
+
 // A piece of one tensor. Blocks are recycled: their memory stays warm.
 struct Block {
   const Job* job = nullptr;
   std::shared_ptr<const TensorEncoder> encoder;  // null: kept as it is
-  uint64_t first_row = 0, rows = 0;
-  bool last = false;  // of its tensor
+  uint64_t first_row = 0, rows = 0;              // of a quantized source tensor that is kept: its blocks
+  bool last = false;                             // of its tensor
+  uint64_t source_bytes = 0;                     // for the progress
   std::vector<std::byte> source;
   EncodedBlock encoded;
   Status status;
@@ -75,14 +80,15 @@ class Pipeline {
       if (auto started = StartTensor(job); !started) return started;
     }
     block.encoder = encoder_;
+    block.source_bytes = 0;
     block.first_row = next_row_;
     block.rows = std::min(block_rows_, rows_ - next_row_);
     next_row_ += block.rows;
     block.last = next_row_ == rows_;
-    const uint64_t offset = job.tensor->offset + block.first_row * row_bytes_;
-    block.source.resize(block.rows * row_bytes_);
-    if (auto read = source_.Read(job.tensor->file, offset, block.source); !read) return read;
-    if (auto hashed = hasher_.Update(job.tensor->file, offset, block.source); !hashed) return hashed;
+    const SourceTensor& t = *job.tensor;
+    // The share of a quantized tensor's bytes; of any other, its bytes.
+    if (rows_ != 0) block.source_bytes = t.size / rows_ * block.rows + (block.last ? t.size % rows_ : 0);
+    if (auto read = ReadRows(block); !read) return read;
     if (block.last) {
       ++job_;
       next_row_ = 0;
@@ -90,14 +96,29 @@ class Pipeline {
     return {};
   }
 
-  // For a tensor that is kept, a row is a byte, so that one of any size can be cut anywhere.
+  Status ReadRows(Block& block) {
+    const SourceTensor& t = *block.job->tensor;
+    block.source.clear();
+    if (t.encoded != nullptr && !block.encoder) return {};  // the second stage reads what it needs
+    block.source.resize(block.rows * row_bytes_);
+    if (t.encoded != nullptr) {
+      const uint64_t cols = MatrixCols(t);
+      return ReadElements(source_, t, block.first_row * cols, block.rows * cols, block.source);
+    }
+    const uint64_t offset = t.offset + block.first_row * row_bytes_;
+    if (auto read = source_.Read(t.file, offset, block.source); !read) return read;
+    return hasher_.Update(t.file, offset, block.source);
+  }
+
+  // For a tensor that is kept, a row is a byte, so that one of any size can be cut anywhere; for one that is kept as
+  // its source encoded it, a block.
   Status StartTensor(const Job& job) {
     const SourceTensor& t = *job.tensor;
     encoder_ = nullptr;
     if (job.method.kind == MethodKind::kKeep) {
       row_bytes_ = 1;
-      rows_ = t.size;
-      block_rows_ = kBlockBytes;
+      rows_ = t.encoded != nullptr ? t.encoded->block_count() : t.size;
+      block_rows_ = t.encoded != nullptr ? 1 : kBlockBytes;
       return {};
     }
     rows_ = MatrixRows(t);
@@ -120,7 +141,7 @@ class Pipeline {
       const uint64_t count = std::min(block_rows_, rows_ - row);
       bytes.resize(count * row_bytes_);
       values.resize(count * cols);
-      if (auto read = source_.Read(t.file, t.offset + row * row_bytes_, bytes); !read) return read;
+      if (auto read = ReadElements(source_, t, row * cols, count * cols, bytes); !read) return read;
       WidenToF32(t.dtype, bytes.data(), count * cols, values.data());
       use(values.data(), row, count);
     }
@@ -171,8 +192,14 @@ class Pipeline {
   // ---- second stage: encoding, in any order
 
   static Block* Encode(Block* block) {
-    if (block->status && block->encoder) {
+    if (!block->status) return block;
+    const EncodedTensor* encoded = block->job->tensor->encoded.get();
+    if (block->encoder) {
       block->status = block->encoder->Encode(block->source.data(), block->first_row, block->rows, block->encoded);
+    } else if (encoded != nullptr) {
+      block->encoded.parts.resize(1);
+      block->encoded.parts.front().Clear();
+      block->status = encoded->Encode(block->first_row, block->encoded.parts.front());
     }
     return block;
   }
@@ -197,15 +224,19 @@ class Pipeline {
       return tl::unexpected(
           Error{e.code, named ? e.message : fmt::format("{}: {}", source_.files()[t.file].path, e.message)});
     }
-    if (!writer_) writer_.emplace(sink_, t, block.encoder);
-    if (auto written = block.encoder ? writer_->Append(block.encoded) : writer_->AppendRaw(block.source); !written)
+    if (!writer_) {
+      encoder_of_writer_ = block.encoder;
+      writer_.emplace(sink_, t, block.encoder ? block.encoder->plan() : t.encoded ? t.encoded->plan() : kRaw);
+    }
+    const bool parts = block.encoder || t.encoded;
+    if (auto written = parts ? writer_->Append(block.encoded.parts) : writer_->AppendBytes(block.source); !written)
       return written;
     if (block.encoder) totals_.inexact_outliers += block.encoded.inexact_outliers;
     if (block.last) {
       if (auto finished = writer_->Finish(); !finished) return finished;
       writer_.reset();
     }
-    return TellProgress(block.source.size()) ? Status{} : Interrupted();
+    return TellProgress(block.source_bytes) ? Status{} : Interrupted();
   }
 
   // From the first stage as well as from the third: a pass over a whole tensor must be stoppable too.
@@ -233,6 +264,7 @@ class Pipeline {
   std::shared_ptr<const TensorEncoder> encoder_;
 
   // Of the third.
+  std::shared_ptr<const TensorEncoder> encoder_of_writer_;  // keeps its plan
   std::optional<TensorWriter> writer_;
   Status status_;
 };

@@ -10,7 +10,7 @@
 namespace ingot {
 namespace {
 
-constexpr uint64_t kMaxIndexSize = kMaxSafetensorsHeader;
+constexpr uint64_t kMaxShardIndexSize = kMaxSafetensorsHeader;
 
 class IndexHandler final : public JsonHandler {
  public:
@@ -101,9 +101,9 @@ class IndexHandler final : public JsonHandler {
 }  // namespace
 
 Result<ShardIndex> ReadShardIndex(const ByteSource& source, const std::string& what) {
-  if (source.size > kMaxIndexSize) {
+  if (source.size > kMaxShardIndexSize) {
     return Fail(ErrorCode::kBadInput, "{}: an index of {} bytes, at most {} are read", what, source.size,
-                kMaxIndexSize);
+                kMaxShardIndexSize);
   }
   ShardIndex index;
   IndexHandler handler(index);

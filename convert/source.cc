@@ -4,7 +4,9 @@
 #include <filesystem>
 
 #include "convert/detect.h"
+#include "convert/encoded_tensor.h"
 #include "convert/huggingface.h"
+#include "kernels/widen.h"
 #include "runtime/file.h"
 
 namespace ingot {
@@ -62,6 +64,24 @@ Result<std::unique_ptr<Source>> OpenDirectory(const std::string& path) {
 }
 
 }  // namespace
+
+uint64_t MatrixCols(const SourceTensor& tensor) { return tensor.shape.empty() ? 1 : tensor.shape.back(); }
+
+uint64_t MatrixRows(const SourceTensor& tensor) {
+  uint64_t rows = 1;
+  for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= tensor.shape[i];
+  return rows;
+}
+
+Status ReadElements(const Source& source, const SourceTensor& tensor, uint64_t first, uint64_t count,
+                    std::span<std::byte> out) {
+  if (tensor.encoded == nullptr)
+    return source.Read(tensor.file, tensor.offset + first * InfoOf(tensor.dtype).size, out);
+  std::vector<float> values(count);
+  if (auto decoded = tensor.encoded->Decode(first, count, values.data()); !decoded) return decoded;
+  NarrowFromF32(tensor.dtype, values.data(), count, out.data());
+  return {};
+}
 
 Result<std::unique_ptr<Source>> OpenSource(const std::string& path) {
   std::error_code error;

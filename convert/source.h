@@ -10,19 +10,27 @@
 
 #include "format/bytes.h"
 #include "format/dtype.h"
+#include "format/index_builder.h"
 #include "format/status.h"
 
 namespace ingot {
 
-// One tensor of a source: dense, row-major, `size` bytes at `offset` of file `file`.
+class EncodedTensor;
+
+// One tensor of a source: dense, row-major, `size` bytes at `offset` of file `file`; or quantized.
 struct SourceTensor {
   std::string name;
   DType dtype;
   std::vector<uint64_t> shape;  // up to 8 dimensions; empty for a scalar
-  uint32_t file;                // index into files()
+  uint32_t file;                // index into files(); of a quantized one, where its codes are
   uint64_t offset;
-  uint64_t size;
+  uint64_t size;  // in the source; of a quantized one, of all that belongs to it
+  std::shared_ptr<const EncodedTensor> encoded = nullptr;  // if it is quantized
 };
+
+// Rows and columns of the matrix that a tensor is quantized as: the last dimension, and the product of the others.
+uint64_t MatrixRows(const SourceTensor& tensor);
+uint64_t MatrixCols(const SourceTensor& tensor);
 
 // A file that tensors come from.
 struct SourceFile {
@@ -37,6 +45,8 @@ struct SourceAttachment {
   std::string path;
 };
 
+using SourceMetadata = std::vector<std::pair<std::string, MetadataValue>>;
+
 // Read-only and thread-safe once opened.
 class Source {
  public:
@@ -46,11 +56,15 @@ class Source {
   // In the order of (file, offset): reading them in this order reads each file from front to back. Names are unique.
   virtual const std::vector<SourceTensor>& tensors() const = 0;
   virtual const std::vector<SourceAttachment>& attachments() const = 0;
-  // Free-form key/value pairs of the source (safetensors' __metadata__), sorted by key.
-  virtual const std::vector<std::pair<std::string, std::string>>& metadata() const = 0;
+  // Key/value pairs of the source (safetensors' __metadata__), sorted by key; kept under "safetensors.KEY".
+  virtual const SourceMetadata& metadata() const = 0;
   // Reads bytes of a source file; kBadInput if it is shorter than it was, kIo if it cannot be read.
   virtual Status Read(uint32_t file, uint64_t offset, std::span<std::byte> out) const = 0;
 };
+
+// Elements [first, first + count) of a tensor in its dtype: its bytes, or what a quantized one decodes to.
+Status ReadElements(const Source& source, const SourceTensor& tensor, uint64_t first, uint64_t count,
+                    std::span<std::byte> out);
 
 // Opens any source, detected by content, not by extension: a directory in the Hugging Face layout
 // (model.safetensors.index.json, else model.safetensors, else the only checkpoint file in it) or a .safetensors file.

@@ -33,68 +33,7 @@ void AppendFloats(DType type, const float* values, uint64_t count, std::vector<s
   NarrowFromF32(type, values, count, out.data() + at);
 }
 
-// The encoding of one part, before any operand has turned out to be constant.
-PartPlan PlanPart(const GroupQuantizer& quantizer, uint64_t rows, uint64_t first_col, uint64_t last_col,
-                  uint64_t outliers) {
-  const Method& method = quantizer.method();
-  PartPlan plan;
-  plan.first_col = first_col;
-  plan.last_col = last_col;
-  Linear& l = plan.linear;
-  l.bits = IsCodebook(method) ? 4 : method.bits;
-  l.codebook = IsCodebook(method);
-  l.rows = rows;
-  l.cols = last_col - first_col;
-  if (quantizer.per_tensor()) {
-    l.group_rows = l.rows;
-    l.group_cols = l.cols;
-    l.s = ConstantOr(quantizer.tensor_fit().scale, 1.0f);
-    if (!IsCodebook(method)) l.z = ConstantOr(quantizer.tensor_fit().zero, 0.0f);
-  } else {
-    l.group_rows = 1;
-    l.group_cols = std::min(quantizer.group_cols(), l.cols);
-    plan.first_group = first_col / quantizer.group_cols();
-    plan.last_group = CeilDiv(last_col, quantizer.group_cols());
-    l.s = Operand::Array(method.scale_dtype);
-    if (!IsCodebook(method)) {
-      if (method.zero_point == ZeroPointKind::kSymmetric) {
-        l.z = Operand::Constant(l.bits == 1 ? 0.5f : static_cast<float>(1 << (l.bits - 1)));
-      } else if (method.zero_point == ZeroPointKind::kFloat) {
-        l.z = Operand::Array(method.scale_dtype);
-      } else {
-        l.z = Operand::Nested();
-        Linear zeros;
-        zeros.bits = l.bits;
-        zeros.rows = zeros.group_rows = l.groups_down();
-        zeros.cols = zeros.group_cols = l.groups_across();
-        plan.zero_points = zeros;
-      }
-    }
-  }
-  for (uint32_t column : quantizer.outlier_columns()) {
-    if (column >= first_col && column < last_col)
-      plan.outlier_columns.push_back(static_cast<uint32_t>(column - first_col));
-  }
-  if (!plan.outlier_columns.empty()) {
-    l.outliers = OutlierForm::kColumns;
-    l.outlier_count = plan.outlier_columns.size();
-  } else if (outliers != 0) {
-    l.outliers = OutlierForm::kUnstructured;
-    l.outlier_count = outliers;
-  }
-  if (l.outliers != OutlierForm::kNone) l.outlier_type = quantizer.outlier_dtype();
-  return plan;
-}
-
 }  // namespace
-
-uint64_t MatrixCols(const SourceTensor& tensor) { return tensor.shape.empty() ? 1 : tensor.shape.back(); }
-
-uint64_t MatrixRows(const SourceTensor& tensor) {
-  uint64_t rows = 1;
-  for (size_t i = 0; i + 1 < tensor.shape.size(); ++i) rows *= tensor.shape[i];
-  return rows;
-}
 
 std::vector<uint64_t> SplitColumns(uint64_t cols, uint64_t group_cols, uint32_t parts) {
   // Per-channel groups may be cut anywhere: every part then has the scale of the whole row.
@@ -113,23 +52,70 @@ TensorEncoder::TensorEncoder(const SourceTensor& tensor, GroupQuantizer quantize
       rows_(MatrixRows(tensor)),
       cols_(MatrixCols(tensor)),
       quantizer_(std::move(quantizer)) {
-  for (size_t i = 0; i + 1 < cuts.size(); ++i)
-    parts_.push_back(PlanPart(quantizer_, rows_, cuts[i], cuts[i + 1], outliers_per_part[i]));
+  for (size_t i = 0; i + 1 < cuts.size(); ++i) {
+    const uint64_t group = quantizer_.group_cols();
+    ranges_.push_back({cuts[i], cuts[i + 1], cuts[i] / group, CeilDiv(cuts[i + 1], group)});
+    plan_.parts.push_back(PlanPart(ranges_.back(), outliers_per_part[i]));
+  }
+}
+
+// The encoding of one part, before any operand has turned out to be constant.
+PartPlan TensorEncoder::PlanPart(const Range& range, uint64_t outliers) const {
+  const Method& method = quantizer_.method();
+  PartPlan plan;
+  Linear& l = plan.linear;
+  l.bits = IsCodebook(method) ? 4 : method.bits;
+  l.codebook = IsCodebook(method);
+  if (l.codebook) {
+    const auto& values = CodebookOf(method.kind).values;
+    plan.codebook.assign(values.begin(), values.end());
+  }
+  l.rows = rows_;
+  l.cols = range.last_col - range.first_col;
+  if (quantizer_.per_tensor()) {
+    l.group_rows = l.rows;
+    l.group_cols = l.cols;
+    l.s = ConstantOr(quantizer_.tensor_fit().scale, 1.0f);
+    if (!IsCodebook(method)) l.z = ConstantOr(quantizer_.tensor_fit().zero, 0.0f);
+  } else {
+    l.group_rows = 1;
+    l.group_cols = std::min(quantizer_.group_cols(), l.cols);
+    l.s = Operand::Array(method.scale_dtype);
+    if (!IsCodebook(method)) {
+      if (method.zero_point == ZeroPointKind::kSymmetric) {
+        l.z = Operand::Constant(l.bits == 1 ? 0.5f : static_cast<float>(1 << (l.bits - 1)));
+      } else if (method.zero_point == ZeroPointKind::kFloat) {
+        l.z = Operand::Array(method.scale_dtype);
+      } else {
+        l.z = Operand::Nested();
+        Linear zeros;
+        zeros.bits = l.bits;
+        zeros.rows = zeros.group_rows = l.groups_down();
+        zeros.cols = zeros.group_cols = l.groups_across();
+        plan.nested[1] = EncodingPlan{zeros, {}};
+      }
+    }
+  }
+  for (uint32_t column : quantizer_.outlier_columns()) {
+    if (column >= range.first_col && column < range.last_col)
+      plan.outlier_columns.push_back(static_cast<uint32_t>(column - range.first_col));
+  }
+  if (!plan.outlier_columns.empty()) {
+    l.outliers = OutlierForm::kColumns;
+    l.outlier_count = plan.outlier_columns.size();
+  } else if (outliers != 0) {
+    l.outliers = OutlierForm::kUnstructured;
+    l.outlier_count = outliers;
+  }
+  if (l.outliers != OutlierForm::kNone) l.outlier_type = quantizer_.outlier_dtype();
+  return plan;
 }
 
 Status TensorEncoder::Encode(const std::byte* source, uint64_t first_row, uint64_t rows, EncodedBlock& out) const {
   thread_local Scratch scratch;
   out.inexact_outliers = 0;
-  out.parts.resize(parts_.size());
-  for (EncodedPart& part : out.parts) {
-    for (auto& field : part.codes) field.clear();
-    part.scales.clear();
-    part.zeros.clear();
-    part.zero_codes.clear();
-    part.outliers_per_row.clear();
-    part.outlier_columns.clear();
-    part.outlier_values.clear();
-  }
+  out.parts.resize(ranges_.size());
+  for (EncodedPart& part : out.parts) part.Clear();
   const uint64_t step = std::max<uint64_t>(kValuesAtOnce / cols_, 1), row_bytes = cols_ * InfoOf(dtype_).size;
   for (uint64_t done = 0; done < rows; done += step) {
     const uint64_t count = std::min(step, rows - done);
@@ -140,14 +126,15 @@ Status TensorEncoder::Encode(const std::byte* source, uint64_t first_row, uint64
       return tl::unexpected(Explain(quantized.error()));
     }
     out.inexact_outliers += scratch.rows.inexact_outliers;
-    for (size_t i = 0; i < parts_.size(); ++i) EncodePart(parts_[i], scratch.rows, count, out.parts[i]);
+    for (size_t i = 0; i < ranges_.size(); ++i)
+      EncodePart(plan_.parts[i], ranges_[i], scratch.rows, count, out.parts[i]);
   }
   return {};
 }
 
-void TensorEncoder::EncodePart(const PartPlan& plan, const QuantizedRows& rows, uint64_t count,
+void TensorEncoder::EncodePart(const PartPlan& plan, const Range& range, const QuantizedRows& rows, uint64_t count,
                                EncodedPart& out) const {
-  const uint64_t cols = plan.last_col - plan.first_col;
+  const uint64_t cols = plan.linear.cols;
   const std::span<const uint8_t> widths = FieldWidths(plan.linear.bits);
   std::array<size_t, kMaxFields> at{};
   for (size_t f = 0; f < widths.size(); ++f) {
@@ -158,28 +145,29 @@ void TensorEncoder::EncodePart(const PartPlan& plan, const QuantizedRows& rows, 
     std::array<std::byte*, kMaxFields> field_rows{};
     for (size_t f = 0; f < widths.size(); ++f)
       field_rows[f] = out.codes[f].data() + at[f] + r * PackedRowBytes(cols, widths[f]);
-    PackRow(rows.codes.data() + r * cols_ + plan.first_col, cols, plan.linear.bits,
+    PackRow(rows.codes.data() + r * cols_ + range.first_col, cols, plan.linear.bits,
             std::span(field_rows).first(widths.size()));
   }
-  const uint64_t groups = quantizer_.groups_per_row(), own = plan.last_group - plan.first_group;
+  const uint64_t groups = quantizer_.groups_per_row(), own = range.last_group - range.first_group;
   for (uint64_t r = 0; r < count && groups != 0; ++r) {
-    const uint64_t first = r * groups + plan.first_group;
-    AppendFloats(quantizer_.method().scale_dtype, rows.scales.data() + first, own, out.scales);
-    if (!rows.zeros.empty()) AppendFloats(quantizer_.method().scale_dtype, rows.zeros.data() + first, own, out.zeros);
+    const uint64_t first = r * groups + range.first_group;
+    AppendFloats(quantizer_.method().scale_dtype, rows.scales.data() + first, own, out.operands[0].array);
+    OperandBlock& zeros = out.operands[1];
+    if (!rows.zeros.empty()) AppendFloats(quantizer_.method().scale_dtype, rows.zeros.data() + first, own, zeros.array);
     if (!rows.zero_codes.empty()) {
-      out.zero_codes.insert(out.zero_codes.end(), rows.zero_codes.begin() + static_cast<ptrdiff_t>(first),
-                            rows.zero_codes.begin() + static_cast<ptrdiff_t>(first + own));
+      zeros.codes.insert(zeros.codes.end(), rows.zero_codes.begin() + static_cast<ptrdiff_t>(first),
+                         rows.zero_codes.begin() + static_cast<ptrdiff_t>(first + own));
     }
   }
-  if (plan.linear.outliers != OutlierForm::kNone) EncodeOutliers(plan, rows, count, out);
+  if (plan.linear.outliers != OutlierForm::kNone) EncodeOutliers(plan, range, rows, count, out);
 }
 
-void TensorEncoder::EncodeOutliers(const PartPlan& plan, const QuantizedRows& rows, uint64_t count,
+void TensorEncoder::EncodeOutliers(const PartPlan& plan, const Range& range, const QuantizedRows& rows, uint64_t count,
                                    EncodedPart& out) const {
   const DType type = plan.linear.outlier_type;
   if (plan.linear.outliers == OutlierForm::kColumns) {
     const auto all = quantizer_.outlier_columns();
-    const auto first = std::lower_bound(all.begin(), all.end(), plan.first_col) - all.begin();
+    const auto first = std::lower_bound(all.begin(), all.end(), range.first_col) - all.begin();
     for (uint64_t r = 0; r < count; ++r) {
       AppendFloats(type, rows.column_values.data() + r * all.size() + static_cast<size_t>(first),
                    plan.outlier_columns.size(), out.outlier_values);
@@ -189,9 +177,10 @@ void TensorEncoder::EncodeOutliers(const PartPlan& plan, const QuantizedRows& ro
   size_t at = 0;
   for (uint64_t r = 0; r < count; ++r) {
     const auto begin = rows.outlier_columns.begin() + static_cast<ptrdiff_t>(at), end = begin + rows.outlier_counts[r];
-    const auto first = std::lower_bound(begin, end, plan.first_col), last = std::lower_bound(first, end, plan.last_col);
+    const auto first = std::lower_bound(begin, end, range.first_col),
+               last = std::lower_bound(first, end, range.last_col);
     for (auto c = first; c != last; ++c) {
-      const uint64_t column = *c - plan.first_col;
+      const uint64_t column = *c - range.first_col;
       if (plan.linear.column_bytes() == 2) {
         Append(out.outlier_columns, static_cast<uint16_t>(column));
       } else {

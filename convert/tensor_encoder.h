@@ -1,42 +1,15 @@
 // From rows of a source tensor to the bytes of its planes: the parallel half of the conversion of one tensor.
 #pragma once
 
-#include <array>
 #include <cstdint>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "convert/part_plan.h"
 #include "convert/quantize/group_quantizer.h"
 #include "convert/source.h"
-#include "format/encoding.h"
-#include "format/packing.h"
 
 namespace ingot {
-
-// A range of columns that becomes one part of the tensor, with its encoding as planned: operands that turn out to be
-// the same everywhere become constants when the tensor is finished.
-struct PartPlan {
-  uint64_t first_col = 0;
-  uint64_t last_col = 0;  // exclusive
-  uint64_t first_group = 0;
-  uint64_t last_group = 0;                // exclusive
-  std::vector<uint32_t> outlier_columns;  // whole columns, counted from first_col
-  Linear linear;
-  std::optional<Linear> zero_points;  // the nested encoding of integer zero-points
-};
-
-// What a block of rows adds to the planes of one part.
-struct EncodedPart {
-  std::array<std::vector<std::byte>, kMaxFields> codes;
-  std::vector<std::byte> scales;
-  std::vector<std::byte> zeros;            // float zero-points
-  std::vector<uint8_t> zero_codes;         // integer ones
-  std::vector<uint64_t> outliers_per_row;  // unstructured
-  std::vector<std::byte> outlier_columns;
-  std::vector<std::byte> outlier_values;
-};
 
 struct EncodedBlock {
   std::vector<EncodedPart> parts;
@@ -58,24 +31,28 @@ class TensorEncoder {
   // is named by the caller).
   Status Encode(const std::byte* source, uint64_t first_row, uint64_t rows, EncodedBlock& out) const;
 
-  const std::vector<PartPlan>& parts() const { return parts_; }
-  const GroupQuantizer& quantizer() const { return quantizer_; }
-  uint64_t rows() const { return rows_; }
+  const TensorPlan& plan() const { return plan_; }
 
  private:
-  void EncodePart(const PartPlan& plan, const QuantizedRows& rows, uint64_t count, EncodedPart& out) const;
-  void EncodeOutliers(const PartPlan& plan, const QuantizedRows& rows, uint64_t count, EncodedPart& out) const;
+  // The columns of a part, and their groups; the ends are exclusive.
+  struct Range {
+    uint64_t first_col, last_col;
+    uint64_t first_group, last_group;
+  };
+
+  PartPlan PlanPart(const Range& range, uint64_t outliers) const;
+  void EncodePart(const PartPlan& plan, const Range& range, const QuantizedRows& rows, uint64_t count,
+                  EncodedPart& out) const;
+  void EncodeOutliers(const PartPlan& plan, const Range& range, const QuantizedRows& rows, uint64_t count,
+                      EncodedPart& out) const;
   Error Explain(const QuantizeError& error) const;
 
   std::string name_;
   DType dtype_;
   uint64_t rows_, cols_;
   GroupQuantizer quantizer_;
-  std::vector<PartPlan> parts_;
+  std::vector<Range> ranges_;  // as plan_.parts
+  TensorPlan plan_;
 };
-
-// Rows and columns of the matrix that a tensor is quantized as: the last dimension, and the product of the others.
-uint64_t MatrixRows(const SourceTensor& tensor);
-uint64_t MatrixCols(const SourceTensor& tensor);
 
 }  // namespace ingot

@@ -1,228 +1,194 @@
 #include "convert/tensor_writer.h"
 
 #include <algorithm>
-
-#include "convert/quantize/codebook.h"
-#include "kernels/pack.h"
+#include <string>
 
 namespace ingot {
+namespace {
 
-TensorWriter::TensorWriter(TensorSink& sink, const SourceTensor& tensor, std::shared_ptr<const TensorEncoder> encoder)
-    : sink_(sink), tensor_(tensor), encoder_(std::move(encoder)), start_(sink.allocator.end()) {
-  if (!encoder_) {
+// The size of the elements of a plan without parts, as compression sees them.
+int ByteElementSize(const TensorPlan& plan, const SourceTensor& tensor) {
+  return plan.foreign.empty() ? InfoOf(tensor.dtype).size : 1;
+}
+
+std::vector<std::byte> BytesOfFloats(const std::vector<float>& values) {
+  std::vector<std::byte> bytes;
+  for (float value : values) Append(bytes, value);
+  return bytes;
+}
+
+std::vector<std::byte> BytesOfColumns(const std::vector<uint32_t>& columns, int width) {
+  std::vector<std::byte> bytes;
+  for (uint32_t column : columns) {
+    if (width == 2) {
+      Append(bytes, static_cast<uint16_t>(column));
+    } else {
+      Append(bytes, column);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+TensorWriter::TensorWriter(TensorSink& sink, const SourceTensor& tensor, const TensorPlan& plan)
+    : sink_(sink), tensor_(tensor), plan_(plan), start_(sink.allocator.end()) {
+  if (plan.parts.empty()) {
     if (tensor.size != 0)
-      raw_.emplace_back(sink.file, sink.allocator, tensor.size, InfoOf(tensor.dtype).size, sink.sha256);
+      bytes_.emplace(sink.file, sink.allocator, tensor.size, ByteElementSize(plan, tensor), sink.sha256);
     return;
   }
-  for (const PartPlan& plan : encoder_->parts()) {
-    Part part;
-    part.plan = &plan;
-    part.specs = PlanesOf(plan.linear, false);
-    for (const PlaneSpec& spec : part.specs)
-      part.planes.emplace_back(sink.file, sink.allocator, spec.size, spec.element_size, sink.sha256);
-    if (plan.zero_points) {
-      for (const PlaneSpec& spec : PlanesOf(*plan.zero_points, true)) {
-        part.zero_planes.emplace_back(sink.file, sink.allocator, spec.size, spec.element_size, sink.sha256);
-      }
+  for (const PartPlan& part_plan : plan.parts) {
+    Part part{&part_plan, EncodingWriter(sink.file, sink.allocator, part_plan, false, sink.sha256), {}};
+    for (size_t i = 0; i < kGroupOperands; ++i) {
+      if (part_plan.nested[i])
+        part.nested[i].emplace(sink.file, sink.allocator, *part_plan.nested[i], true, sink.sha256);
     }
     parts_.push_back(std::move(part));
   }
 }
 
-PlaneWriter* TensorWriter::PlaneOf(Part& part, PlaneRole role, size_t field) {
-  for (size_t i = 0; i < part.specs.size(); ++i) {
-    if (part.specs[i].role == role && field-- == 0) return &part.planes[i];
-  }
-  return nullptr;
-}
+Status TensorWriter::AppendBytes(ByteSpan bytes) { return bytes_ ? bytes_->Append(bytes) : Status{}; }
 
-Status TensorWriter::AppendRaw(ByteSpan bytes) { return raw_.empty() ? Status{} : raw_.front().Append(bytes); }
-
-Status TensorWriter::Append(const EncodedBlock& block) {
+Status TensorWriter::Append(const std::vector<EncodedPart>& block) {
+  if (parts_.empty()) return AppendBytes(block.front().bytes);
   for (size_t i = 0; i < parts_.size(); ++i) {
-    if (auto done = StartPart(*parts_[i].plan); !done) return done;
-    if (auto done = AppendPart(parts_[i], block.parts[i]); !done) return done;
+    if (auto done = StartPart(parts_[i]); !done) return done;
+    if (auto done = AppendPart(parts_[i], block[i]); !done) return done;
   }
   return {};
 }
 
-// What comes before the first row: the codebook, the list of outlier columns, the first row start.
-Status TensorWriter::StartPart(const PartPlan& plan) {
-  Part& part = parts_[static_cast<size_t>(&plan - encoder_->parts().data())];
-  std::vector<std::byte> bytes;
-  if (PlaneWriter* book = PlaneOf(part, PlaneRole::kCodebook); book != nullptr && book->appended() == 0) {
-    for (float value : CodebookOf(encoder_->quantizer().method().kind).values) ingot::Append(bytes, value);
-    if (auto done = book->Append(bytes); !done) return done;
+// What comes before the first block: all that does not depend on the rows, and the first row start.
+Status TensorWriter::StartPart(Part& part) {
+  if (part.started) return {};
+  part.started = true;
+  const PartPlan& plan = *part.plan;
+  const int column_bytes = plan.linear.column_bytes();
+  std::vector<std::byte> row_start;
+  if (plan.linear.outliers == OutlierForm::kUnstructured) ingot::Append(row_start, uint64_t{0});
+  const std::pair<PlaneRole, std::vector<std::byte>> fixed[] = {
+      {PlaneRole::kCodebook, BytesOfFloats(plan.codebook)},
+      {PlaneRole::kColumnScales, plan.column_scales},
+      {PlaneRole::kPermutation, BytesOfColumns(plan.permutation, 4)},
+      {PlaneRole::kOutlierRows, row_start},
+      {PlaneRole::kOutlierColumns, BytesOfColumns(plan.outlier_columns, column_bytes)},
+  };
+  for (const auto& [role, bytes] : fixed) {
+    if (auto done = part.root.Append(role, bytes); !done) return done;
   }
-  if (PlaneWriter* starts = PlaneOf(part, PlaneRole::kOutlierRows); starts != nullptr && starts->appended() == 0) {
-    bytes.clear();
-    ingot::Append(bytes, uint64_t{0});
-    if (auto done = starts->Append(bytes); !done) return done;
-  }
-  PlaneWriter* columns = PlaneOf(part, PlaneRole::kOutlierColumns);
-  if (plan.linear.outliers == OutlierForm::kColumns && columns->appended() == 0) {
-    bytes.clear();
-    for (uint32_t column : plan.outlier_columns) {
-      if (plan.linear.column_bytes() == 2) {
-        ingot::Append(bytes, static_cast<uint16_t>(column));
-      } else {
-        ingot::Append(bytes, column);
-      }
-    }
-    return columns->Append(bytes);
+  for (size_t i = 0; i < kGroupOperands; ++i) {
+    if (!part.nested[i]) continue;
+    if (auto done = part.nested[i]->Append(PlaneRole::kCodebook, BytesOfFloats(plan.nested[i]->codebook)); !done)
+      return done;
   }
   return {};
 }
 
 Status TensorWriter::AppendPart(Part& part, const EncodedPart& block) {
+  constexpr PlaneRole kArrayRoles[kGroupOperands] = {PlaneRole::kScales, PlaneRole::kZeroPoints, PlaneRole::kOffsets};
   for (size_t f = 0; f < block.codes.size(); ++f) {
-    if (block.codes[f].empty()) continue;
-    if (auto done = PlaneOf(part, PlaneRole::kCodes, f)->Append(block.codes[f]); !done) return done;
+    if (auto done = part.root.Append(PlaneRole::kCodes, block.codes[f], f); !done) return done;
   }
-  const std::pair<PlaneRole, const std::vector<std::byte>*> arrays[] = {
-      {PlaneRole::kScales, &block.scales},
-      {PlaneRole::kZeroPoints, &block.zeros},
-      {PlaneRole::kOutlierColumns, &block.outlier_columns},
-      {PlaneRole::kOutlierValues, &block.outlier_values},
-  };
-  for (const auto& [role, bytes] : arrays) {
-    if (bytes->empty()) continue;
-    if (auto done = PlaneOf(part, role)->Append(*bytes); !done) return done;
+  for (size_t i = 0; i < kGroupOperands; ++i) {
+    const OperandBlock& operand = block.operands[i];
+    if (auto done = part.root.Append(kArrayRoles[i], operand.array); !done) return done;
+    if (!part.nested[i]) continue;
+    if (auto done = part.nested[i]->AppendCodes(operand.codes); !done) return done;
+    for (size_t k = 0; k < kGroupOperands; ++k) {
+      if (auto done = part.nested[i]->Append(kArrayRoles[k], operand.arrays[k]); !done) return done;
+    }
   }
-  if (!block.outliers_per_row.empty()) {
-    std::vector<std::byte> starts;
-    starts.reserve(8 * block.outliers_per_row.size());
-    for (uint64_t count : block.outliers_per_row) ingot::Append(starts, part.outliers += count);
-    if (auto done = PlaneOf(part, PlaneRole::kOutlierRows)->Append(starts); !done) return done;
-  }
-  return block.zero_codes.empty() ? Status{} : AppendZeros(part, block.zero_codes);
-}
-
-Status TensorWriter::AppendZeros(Part& part, const std::vector<uint8_t>& codes) {
-  if (part.first_zero < 0) part.first_zero = codes.front();
-  part.zeros_equal =
-      part.zeros_equal && std::all_of(codes.begin(), codes.end(), [&](uint8_t z) { return z == part.first_zero; });
-  part.pending_zeros.insert(part.pending_zeros.end(), codes.begin(), codes.end());
-  return PackZeros(part, part.pending_zeros.size() / kPackUnit * kPackUnit);
-}
-
-// Packs the first `count` pending codes: they are one flat row, so whole units can go as they come.
-Status TensorWriter::PackZeros(Part& part, size_t count) {
-  if (count == 0) return {};
-  const int bits = part.plan->zero_points->bits;
-  const std::span<const uint8_t> widths = FieldWidths(bits);
-  std::array<std::vector<std::byte>, kMaxFields> fields;
-  std::array<std::byte*, kMaxFields> rows{};
-  for (size_t f = 0; f < widths.size(); ++f) {
-    fields[f].resize(PackedRowBytes(count, widths[f]));
-    rows[f] = fields[f].data();
-  }
-  PackRow(part.pending_zeros.data(), count, bits, std::span(rows).first(widths.size()));
-  part.pending_zeros.erase(part.pending_zeros.begin(), part.pending_zeros.begin() + static_cast<ptrdiff_t>(count));
-  for (size_t f = 0; f < widths.size(); ++f) {
-    if (auto done = part.zero_planes[f].Append(fields[f]); !done) return done;
-  }
-  return {};
+  std::vector<std::byte> row_starts;
+  for (uint64_t count : block.outliers_per_row) ingot::Append(row_starts, part.outliers += count);
+  if (auto done = part.root.Append(PlaneRole::kOutlierRows, row_starts); !done) return done;
+  if (auto done = part.root.Append(PlaneRole::kOutlierColumns, block.outlier_columns); !done) return done;
+  return part.root.Append(PlaneRole::kOutlierValues, block.outlier_values);
 }
 
 Status TensorWriter::FlushAll() {
-  for (PlaneWriter& plane : raw_) {
-    if (auto done = plane.Flush(); !done) return done;
-  }
+  if (bytes_) return bytes_->Flush();
   for (Part& part : parts_) {
-    if (auto done = PackZeros(part, part.pending_zeros.size()); !done) return done;
-    for (auto* planes : {&part.planes, &part.zero_planes}) {
-      for (PlaneWriter& plane : *planes) {
-        if (auto done = plane.Flush(); !done) return done;
-      }
+    if (auto done = part.root.Flush(); !done) return done;
+    for (auto& nested : part.nested) {
+      if (!nested) continue;
+      if (auto done = nested->Flush(); !done) return done;
     }
   }
   return {};
 }
 
-// An operand array of one value becomes a constant, a neutral constant nothing (R-LIN-5 to R-LIN-7); its plane is
-// dropped.
-TensorWriter::Finished TensorWriter::FinishPart(Part& part, std::vector<KeptPlane>& kept) {
+TensorWriter::Finished TensorWriter::FinishPart(Part& part) {
   Finished out;
-  Linear& l = out.linear = part.plan->linear;
-  const auto constant_of = [](const PlaneWriter& plane, DType type, float neutral) {
-    const std::byte* at = plane.first_element().data();
-    const float value = type == DType::kF32   ? Load<float>(at)
-                        : type == DType::kF16 ? F16ToF32(Load<uint16_t>(at))
-                                              : BF16ToF32(Load<uint16_t>(at));
-    return std::bit_cast<uint32_t>(value) == std::bit_cast<uint32_t>(neutral) ? Operand{} : Operand::Constant(value);
-  };
-  std::vector<int> sizes;
-  for (size_t i = 0; i < part.specs.size(); ++i) {
-    PlaneWriter& plane = part.planes[i];
-    const PlaneSpec& spec = part.specs[i];
-    if (plane.all_equal() && spec.role == PlaneRole::kScales) {
-      l.s = constant_of(plane, spec.type, 1.0f);
-    } else if (plane.all_equal() && spec.role == PlaneRole::kZeroPoints) {
-      l.z = constant_of(plane, spec.type, 0.0f);
+  out.root = part.root.Finish();
+  for (size_t i = 0; i < kGroupOperands; ++i) {
+    if (!part.nested[i]) continue;
+    EncodingWriter::Finished nested = part.nested[i]->Finish();
+    if (const auto value = part.nested[i]->SingleValue(nested)) {
+      GroupOperand(out.root.linear, i) = ConstantOperand(*value, i == 0 ? 1.0f : 0.0f);
     } else {
-      out.planes.push_back(plane.Finish());
-      sizes.push_back(spec.element_size);
+      out.nested.push_back(std::move(nested));
     }
   }
-  if (part.plan->zero_points && part.zeros_equal) {
-    l.z = part.first_zero == 0 ? Operand{} : Operand::Constant(static_cast<float>(part.first_zero));
-  } else {
-    for (PlaneWriter& plane : part.zero_planes) out.zero_planes.push_back(plane.Finish());
-  }
-  if (l.s.form <= OperandForm::kConstant && l.z.form <= OperandForm::kConstant) {  // no arrays: one group
-    l.group_rows = l.rows;
-    l.group_cols = l.cols;
-  }
-  // The vectors do not grow any more: their elements can be pointed at.
-  for (size_t i = 0; i < out.planes.size(); ++i) kept.push_back({&out.planes[i], sizes[i]});
-  for (WrittenPlane& plane : out.zero_planes) kept.push_back({&plane, 1});
+  DropUnusedGroups(out.root.linear);
   return out;
 }
 
 Status TensorWriter::Finish() {
   if (auto flushed = FlushAll(); !flushed) return flushed;
-  std::vector<KeptPlane> kept;
   std::vector<Finished> finished;
-  finished.reserve(parts_.size());
-  for (Part& part : parts_) finished.push_back(FinishPart(part, kept));
-  std::vector<WrittenPlane> raw;
-  for (PlaneWriter& plane : raw_) raw.push_back(plane.Finish());
-  for (WrittenPlane& plane : raw) kept.push_back({&plane, InfoOf(tensor_.dtype).size});
+  for (Part& part : parts_) finished.push_back(FinishPart(part));
+  std::vector<WrittenPlane> bytes;
+  if (bytes_) bytes.push_back(bytes_->Finish());
+  // The vectors do not grow any more: their elements can be pointed at.
+  std::vector<KeptPlane> kept;
+  for (WrittenPlane& plane : bytes) kept.push_back({&plane, ByteElementSize(plan_, tensor_)});
+  const auto keep = [&](EncodingWriter::Finished& encoding) {
+    for (size_t i = 0; i < encoding.planes.size(); ++i)
+      kept.push_back({&encoding.planes[i], encoding.element_sizes[i]});
+  };
+  for (Finished& part : finished) {
+    keep(part.root);
+    for (EncodingWriter::Finished& nested : part.nested) keep(nested);
+  }
 
   const uint64_t key = ContentKey(finished, kept);
   if (auto settled = SettlePlanes(sink_.file, sink_.allocator, start_, kept, sink_.compress); !settled) return settled;
-  const uint64_t offset =
-      kept.empty() ? 0 : std::min_element(kept.begin(), kept.end(), [](const KeptPlane& a, const KeptPlane& b) {
-                           return a.plane->offset < b.plane->offset;
-                         })->plane->offset;
+  uint64_t offset = 0;
   if (!kept.empty()) {
+    offset = std::min_element(kept.begin(), kept.end(), [](const KeptPlane& a, const KeptPlane& b) {
+               return a.plane->offset < b.plane->offset;
+             })->plane->offset;
     auto alias = BecomeAlias(key, offset);
     if (!alias) return Propagate(alias);
     if (*alias) return {};
   }
+  AddRecords(finished, bytes, key, offset);
+  return {};
+}
 
+void TensorWriter::AddRecords(const std::vector<Finished>& finished, const std::vector<WrittenPlane>& bytes,
+                              uint64_t key, uint64_t offset) {
   std::vector<IndexBuilder::Part> parts;
-  if (!encoder_) {
-    const uint32_t e = sink_.index.AddEncoding(EncodingKind::kRaw, {}, raw);
+  if (plan_.parts.empty()) {
+    const EncodingKind kind = plan_.foreign.empty() ? EncodingKind::kRaw : EncodingKind::kForeign;
+    const uint32_t e = sink_.index.AddEncoding(kind, plan_.foreign, bytes);
     parts.push_back({tensor_.shape.empty() ? 1 : tensor_.shape.front(), e});
   }
   const bool split = finished.size() > 1;
-  for (Finished& part : finished) {
+  for (const Finished& part : finished) {
     std::vector<uint32_t> children;
-    if (!part.zero_planes.empty()) {
-      const Part& planned = parts_[static_cast<size_t>(&part - finished.data())];
-      children.push_back(
-          sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(*planned.plan->zero_points), part.zero_planes));
+    for (const EncodingWriter::Finished& nested : part.nested) {
+      children.push_back(sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(nested.linear), nested.planes));
     }
-    const uint32_t e = sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(part.linear), part.planes, children);
-    parts.push_back({split ? part.linear.cols : tensor_.shape.front(), e});
+    const Linear& root = part.root.linear;
+    const uint32_t e = sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(root), part.root.planes, children);
+    parts.push_back({split ? root.cols : tensor_.shape.front(), e});
   }
   const uint8_t axis = split ? static_cast<uint8_t>(tensor_.shape.size() - 1) : 0;
   const uint32_t number = sink_.index.AddTensor(tensor_.name, tensor_.dtype, tensor_.shape, axis, parts);
-  if (!kept.empty())
+  if (offset != 0)
     sink_.originals.try_emplace(key, TensorSink::Original{number, offset, sink_.allocator.end() - offset});
-  return {};
 }
 
 // A hash of all that a tensor holds but its name.
@@ -230,7 +196,11 @@ uint64_t TensorWriter::ContentKey(const std::vector<Finished>& parts, const std:
   std::vector<std::byte> text;
   ingot::Append(text, static_cast<uint8_t>(tensor_.dtype));
   for (uint64_t dim : tensor_.shape) ingot::Append(text, dim);
-  for (const Finished& part : parts) ingot::Append(text, ByteSpan(EncodeLinear(part.linear)));
+  ingot::Append(text, ByteSpan(plan_.foreign));
+  for (const Finished& part : parts) {
+    ingot::Append(text, ByteSpan(EncodeLinear(part.root.linear)));
+    for (const auto& nested : part.nested) ingot::Append(text, ByteSpan(EncodeLinear(nested.linear)));
+  }
   for (const KeptPlane& plane : planes) {
     for (const Hash128& hash : plane.plane->chunks) {
       ingot::Append(text, hash.low);

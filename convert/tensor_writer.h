@@ -1,14 +1,16 @@
 // From encoded blocks to planes in the file and records in the index: the serial half of the conversion of one tensor.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <memory>
-#include <string>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
+#include "convert/encoding_writer.h"
+#include "convert/part_plan.h"
 #include "convert/plane_writer.h"
-#include "convert/tensor_encoder.h"
+#include "convert/source.h"
 #include "format/index_builder.h"
 
 namespace ingot {
@@ -31,49 +33,47 @@ struct TensorSink {
   std::unordered_map<uint64_t, Original> originals;
 };
 
-// Writes one tensor, block after block. Blocks come in the order of their rows.
+// Writes one tensor, block after block. Blocks come in order.
 class TensorWriter {
  public:
-  // `encoder`: null for a tensor that is kept as it is.
-  TensorWriter(TensorSink& sink, const SourceTensor& tensor, std::shared_ptr<const TensorEncoder> encoder);
+  // Reserves the planes. `tensor` and `plan` must outlive this.
+  TensorWriter(TensorSink& sink, const SourceTensor& tensor, const TensorPlan& plan);
 
-  Status AppendRaw(ByteSpan bytes);
-  Status Append(const EncodedBlock& block);
+  // For a plan without parts: the next bytes of its plane.
+  Status AppendBytes(ByteSpan bytes);
+  // What the next block adds to each part, in order; to the plane of a plan without parts, if it has none.
+  Status Append(const std::vector<EncodedPart>& block);
   // Drops operands that are the same everywhere, settles the planes and adds the records.
   Status Finish();
 
  private:
   struct Part {
     const PartPlan* plan;
-    std::vector<PlaneSpec> specs;
-    std::vector<PlaneWriter> planes;       // as `specs`
-    std::vector<PlaneWriter> zero_planes;  // of the nested zero-points
-    std::vector<uint8_t> pending_zeros;    // not yet a whole unit
-    bool zeros_equal = true;
-    int first_zero = -1;
+    EncodingWriter root;
+    std::array<std::optional<EncodingWriter>, kGroupOperands> nested;
+    bool started = false;
     uint64_t outliers = 0;  // so far
   };
   struct Finished {
-    Linear linear;
-    std::vector<WrittenPlane> planes, zero_planes;
+    EncodingWriter::Finished root;
+    std::vector<EncodingWriter::Finished> nested;  // in order, those that are left
   };
 
-  Status StartPart(const PartPlan& plan);
-  PlaneWriter* PlaneOf(Part& part, PlaneRole role, size_t field = 0);
+  Status StartPart(Part& part);
   Status AppendPart(Part& part, const EncodedPart& block);
-  Status AppendZeros(Part& part, const std::vector<uint8_t>& codes);
-  Status PackZeros(Part& part, size_t count);
   Status FlushAll();
-  Finished FinishPart(Part& part, std::vector<KeptPlane>& kept);
+  Finished FinishPart(Part& part);
   uint64_t ContentKey(const std::vector<Finished>& parts, const std::vector<KeptPlane>& planes) const;
   Result<bool> BecomeAlias(uint64_t key, uint64_t offset);
+  void AddRecords(const std::vector<Finished>& parts, const std::vector<WrittenPlane>& bytes, uint64_t key,
+                  uint64_t offset);
 
   TensorSink& sink_;
   const SourceTensor& tensor_;
-  std::shared_ptr<const TensorEncoder> encoder_;
+  const TensorPlan& plan_;
   uint64_t start_;  // of the tensor's regions
   std::vector<Part> parts_;
-  std::vector<PlaneWriter> raw_;
+  std::optional<PlaneWriter> bytes_;  // of a plan without parts
 };
 
 }  // namespace ingot

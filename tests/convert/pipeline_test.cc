@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "convert/quantize/fit.h"
 #include "tests/convert/convert_fixture.h"
 #include "tests/convert/reference_quantizer.h"
 #include "tests/support/formula.h"

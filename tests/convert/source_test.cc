@@ -60,6 +60,16 @@ bool Has(const std::string& text, const std::string& part) { return text.find(pa
 
 }  // namespace
 
+// Metadata of which all values are texts.
+std::vector<std::pair<std::string, std::string>> Texts(const SourceMetadata& metadata) {
+  std::vector<std::pair<std::string, std::string>> texts;
+  for (const auto& [key, value] : metadata) {
+    REQUIRE(value.type == MetadataType::kString);
+    texts.emplace_back(key, AsText(value.bytes));
+  }
+  return texts;
+}
+
 TEST_CASE("fixtures: what is good is read, what is bad is refused") {
   const auto text = ReadWholeFile(kFixtures + "/FIXTURES.json", 1 << 20);
   REQUIRE(text);
@@ -97,7 +107,7 @@ TEST_CASE("a sharded directory") {
   CHECK((*source)->files()[3].size == 6264);
   REQUIRE((*source)->attachments().size() == 1);
   CHECK((*source)->attachments()[0].name == "config.json");
-  const auto& metadata = (*source)->metadata();
+  const auto metadata = Texts((*source)->metadata());
   CHECK(std::is_sorted(metadata.begin(), metadata.end()));
   CHECK(std::count(metadata.begin(), metadata.end(), std::pair("format"s, "pt"s)) == 1);
   const auto& tensors = (*source)->tensors();
@@ -200,7 +210,7 @@ TEST_CASE("an index and its shards must agree") {
       "accepted");
   const auto source = OpenSource(dir.path());
   REQUIRE(source);
-  CHECK((*source)->metadata() ==
+  CHECK(Texts((*source)->metadata()) ==
         std::vector<std::pair<std::string, std::string>>{{"format", "pt"}, {"one", "1"}, {"x", "y"}});
   struct Row {
     std::string index, part;

@@ -1,0 +1,63 @@
+// One part of a tensor on its way into the file: what its planes will be, and what a block of rows adds to them. What
+// the quantizers and the importers make, and the writer takes. Plain values.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "format/bytes.h"
+#include "format/encoding.h"
+#include "format/index.h"
+#include "format/packing.h"
+
+namespace ingot {
+
+inline constexpr size_t kGroupOperands = 3;  // s, z, o, in this order
+
+// s, z or o by its number.
+inline Operand& GroupOperand(Linear& linear, size_t i) { return i == 0 ? linear.s : i == 1 ? linear.z : linear.o; }
+
+struct EncodingPlan {
+  Linear linear;                // operands that turn out to be the same everywhere become constants in the end
+  std::vector<float> codebook;  // of linear.codebook
+};
+
+struct PartPlan : EncodingPlan {
+  std::vector<std::byte> column_scales;                            // the array of t, if it is one
+  std::vector<uint32_t> permutation;                               // of linear.permutation
+  std::vector<uint32_t> outlier_columns;                           // of whole outlier columns
+  std::array<std::optional<EncodingPlan>, kGroupOperands> nested;  // s, z, o, where they are nested
+};
+
+// A tensor of parts that lie along its last dimension if there is more than one; or, without parts, one plane of bytes:
+// raw elements, or blocks of another system.
+struct TensorPlan {
+  std::vector<PartPlan> parts;
+  std::vector<std::byte> foreign;  // payload of a foreign encoding; empty: raw
+};
+
+// What a block adds to an operand over the groups: the elements of its groups, in row-major order.
+struct OperandBlock {
+  std::vector<std::byte> array;                               // of an array, as stored
+  std::vector<uint8_t> codes;                                 // of a nested one, a byte each
+  std::array<std::vector<std::byte>, kGroupOperands> arrays;  // of the nested one's own s, z, o
+
+  void Clear();
+};
+
+struct EncodedPart {
+  std::array<std::vector<std::byte>, kMaxFields> codes;  // packed
+  std::array<OperandBlock, kGroupOperands> operands;
+  std::vector<uint64_t> outliers_per_row;  // unstructured
+  std::vector<std::byte> outlier_columns;
+  std::vector<std::byte> outlier_values;
+  std::vector<std::byte> bytes;  // of a plan without parts
+
+  // Keeps the memory.
+  void Clear();
+};
+
+}  // namespace ingot
