@@ -67,7 +67,10 @@ TEST_CASE("metadata, attachments, sources and shards of every valid vector") {
 
 TEST_CASE("every invalid vector: refused by its rule, or one that only a look at the planes finds") {
   size_t refused = 0;
-  for (const auto& [name, path, rule] : InvalidVectors()) {
+  for (const InvalidVector& vector : InvalidVectors()) {
+    const auto& name = vector.name;
+    const auto& path = vector.path;
+    const auto& rule = vector.rule;
     CAPTURE(name);
     const auto container = Container::Open(path);
     const bool later = NeedsPlanes(rule) || rule == "R-FILE-4" || (rule.starts_with("R-SHD-") && rule >= "R-SHD-4");

@@ -78,7 +78,8 @@ TEST_CASE("every tensor of every valid vector has the expected values, bit for b
       CHECK("xxh3:" + ToHex(Digests(model->main().index()).first) == expected["names_digest"]);
     }
     REQUIRE(model->tensor_count() == expected["tensors"].size());
-    for (const auto& [name, tensor] : expected["tensors"].items()) {
+    for (const auto& [key, tensor] : expected["tensors"].items()) {
+      const std::string& name = key;  // clang 14 captures no structured binding
       CAPTURE(name);
       const auto number = model->Find(name);
       REQUIRE(number);
@@ -106,7 +107,10 @@ TEST_CASE("a manifest: its shards' tensors are one list, in the order of their n
 }
 
 TEST_CASE("manifests that are not right are refused by their rule, before any plane is read") {
-  for (const auto& [name, path, rule] : InvalidVectors()) {
+  for (const InvalidVector& vector : InvalidVectors()) {
+    const auto& name = vector.name;
+    const auto& path = vector.path;
+    const auto& rule = vector.rule;
     if (!rule.starts_with("R-SHD-")) continue;
     CAPTURE(name);
     const auto model = Model::Open(path);
@@ -146,7 +150,10 @@ TEST_CASE("a shard that is missing, foreign or stale") {
 
 TEST_CASE("damaged planes and index planes that break a rule are refused by the reader of that tensor") {
   size_t refused = 0;
-  for (const auto& [name, path, rule] : InvalidVectors()) {
+  for (const InvalidVector& vector : InvalidVectors()) {
+    const auto& name = vector.name;
+    const auto& path = vector.path;
+    const auto& rule = vector.rule;
     const bool damage = rule == "R-CHK-1" || rule == "R-FRM-6" || rule == "R-FRM-7";
     if (!damage && !rule.starts_with("R-PERM-") && !rule.starts_with("R-OUT-")) continue;
     CAPTURE(name);

@@ -54,7 +54,10 @@ TEST_CASE("every valid vector is valid; only those that say so warn") {
 }
 
 TEST_CASE("every invalid vector breaks exactly its rule") {
-  for (const auto& [name, path, rule] : InvalidVectors()) {
+  for (const InvalidVector& vector : InvalidVectors()) {
+    const auto& name = vector.name;
+    const auto& path = vector.path;
+    const auto& rule = vector.rule;
     CAPTURE(name);
     CHECK(RulesOf(Validate(path)) == Rules{rule});
     const bool in_shard = name == "R-SHD-4-bad-chunk.ingot";
