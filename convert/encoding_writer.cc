@@ -34,10 +34,6 @@ float LoadElement(const std::byte* at, DType type) {
 
 }  // namespace
 
-Operand ConstantOperand(float value, float neutral) {
-  return std::bit_cast<uint32_t>(value) == std::bit_cast<uint32_t>(neutral) ? Operand{} : Operand::Constant(value);
-}
-
 void DropUnusedGroups(Linear& l) {
   if (l.s.form > OperandForm::kConstant || l.z.form > OperandForm::kConstant || l.o.form > OperandForm::kConstant)
     return;

@@ -44,8 +44,6 @@ class EncodingWriter {
   int first_code_ = -1;
 };
 
-// The operand that an array or a nested encoding with one value amounts to: nothing if the value is neutral.
-Operand ConstantOperand(float value, float neutral);
 // Without arrays over the groups there is one group.
 void DropUnusedGroups(Linear& linear);
 

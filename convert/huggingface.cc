@@ -37,7 +37,7 @@ constexpr std::array kLayouts = {
 constexpr std::array<std::string_view, 6> kCheckpointExtensions = {".safetensors", ".bin",  ".pt",
                                                                    ".pth",         ".gguf", ".ingot"};
 
-constexpr std::array<std::string_view, 15> kAttachmentNames = {
+constexpr std::array<std::string_view, 18> kAttachmentNames = {
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
@@ -46,7 +46,10 @@ constexpr std::array<std::string_view, 15> kAttachmentNames = {
     "merges.txt",
     "preprocessor_config.json",
     "processor_config.json",
+    "quant_config.json",
+    "quantization_map.json",
     "quantize_config.json",
+    "quanto_qmap.json",
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer.model",

@@ -1,6 +1,12 @@
 #include "convert/part_plan.h"
 
+#include <bit>
+
 namespace ingot {
+
+Operand ConstantOperand(float value, float neutral) {
+  return std::bit_cast<uint32_t>(value) == std::bit_cast<uint32_t>(neutral) ? Operand{} : Operand::Constant(value);
+}
 
 void OperandBlock::Clear() {
   array.clear();

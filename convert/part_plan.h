@@ -20,6 +20,9 @@ inline constexpr size_t kGroupOperands = 3;  // s, z, o, in this order
 // s, z or o by its number.
 inline Operand& GroupOperand(Linear& linear, size_t i) { return i == 0 ? linear.s : i == 1 ? linear.z : linear.o; }
 
+// The operand that has one value everywhere: absent if the value is neutral (R-LIN-5).
+Operand ConstantOperand(float value, float neutral);
+
 struct EncodingPlan {
   Linear linear;                // operands that turn out to be the same everywhere become constants in the end
   std::vector<float> codebook;  // of linear.codebook

@@ -6,6 +6,7 @@
 #include "convert/detect.h"
 #include "convert/encoded_tensor.h"
 #include "convert/huggingface.h"
+#include "convert/import/imported_source.h"
 #include "kernels/widen.h"
 #include "runtime/file.h"
 
@@ -85,8 +86,9 @@ Status ReadElements(const Source& source, const SourceTensor& tensor, uint64_t f
 
 Result<std::unique_ptr<Source>> OpenSource(const std::string& path) {
   std::error_code error;
-  if (fs::is_directory(fs::status(path, error))) return OpenDirectory(path);
-  return OpenFile(path, {});
+  auto source = fs::is_directory(fs::status(path, error)) ? OpenDirectory(path) : OpenFile(path, {});
+  if (!source) return source;
+  return ImportQuantized(std::move(*source));
 }
 
 }  // namespace ingot

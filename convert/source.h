@@ -52,6 +52,8 @@ class Source {
  public:
   virtual ~Source() = default;
   virtual std::string_view kind() const = 0;  // "safetensors", as messages name it
+  // The system that quantized its tensors ("GPTQ"), or nothing.
+  virtual std::string_view quantization() const { return {}; }
   virtual const std::vector<SourceFile>& files() const = 0;
   // In the order of (file, offset): reading them in this order reads each file from front to back. Names are unique.
   virtual const std::vector<SourceTensor>& tensors() const = 0;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "convert/detect.h"
+#include "convert/encoded_tensor.h"
 #include "convert/huggingface.h"
 #include "convert/source.h"
 #include "kernels/widen.h"
@@ -65,15 +66,15 @@ class SourceValues : public TensorValues {
  public:
   SourceValues(const Source& source, const SourceTensor& tensor) : source_(source), tensor_(tensor) {}
   Status DecodeF32(uint64_t first, uint64_t count, float* out) const override {
+    if (tensor_.encoded != nullptr) return tensor_.encoded->Decode(first, count, out);
     std::vector<std::byte> raw(count * InfoOf(tensor_.dtype).size);
     if (auto read = ReadRaw(first, count, raw.data()); !read) return read;
     if (WidenToF32(tensor_.dtype, raw.data(), count, out)) return {};
     return Fail(ErrorCode::kBadInput, "{}: {} has no values in f32", tensor_.name, InfoOf(tensor_.dtype).name);
   }
-  bool is_raw() const override { return true; }
+  bool is_raw() const override { return tensor_.encoded == nullptr; }
   Status ReadRaw(uint64_t first, uint64_t count, std::byte* out) const override {
-    const uint64_t size = InfoOf(tensor_.dtype).size;
-    return source_.Read(tensor_.file, tensor_.offset + first * size, {out, count * size});
+    return ReadElements(source_, tensor_, first, count, {out, count * InfoOf(tensor_.dtype).size});
   }
 
  private:

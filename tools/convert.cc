@@ -117,9 +117,9 @@ void PrintResult(const ConvertResult& r, const Source& source, const Options& op
     return;
   }
   if (options.quiet) return;
+  const std::string kind(source.quantization().empty() ? source.kind() : source.quantization());
   Print("{}: {} ({}) of {}, {} quantized, {} -> {}\n", WithoutControls(options.target), Counted(r.tensors, "tensor"),
-        source.kind(), WithoutControls(options.source), r.quantized, HumanBytes(r.source_bytes),
-        HumanBytes(r.file_bytes));
+        kind, WithoutControls(options.source), r.quantized, HumanBytes(r.source_bytes), HumanBytes(r.file_bytes));
   if (r.files.size() > 1) Print("{} shards and a manifest\n", r.files.size() - 1);
   if (r.inexact_outliers != 0)
     Print("{} outliers come back rounded: no stored value gives their exact sum\n", Grouped(r.inexact_outliers));
