@@ -9,6 +9,7 @@
 
 #include "convert/file_finisher.h"
 #include "convert/pipeline.h"
+#include "convert/verify.h"
 #include "format/checked.h"
 #include "format/report.h"
 #include "runtime/model.h"
@@ -127,7 +128,7 @@ class Conversion {
     if (!finished) return Propagate(finished);
     result_.file_bytes += finished->bytes;
     result_.content_digest = finished->content_digest;
-    if (auto done = Commit(*file); !done) return Propagate(done);
+    if (auto done = Commit(*file, shards.size() == 1 ? shards[0] : std::vector<Job>{}); !done) return Propagate(done);
     done_ = true;
     RemoveOldShards(old_shards);
     if (shards.size() > 1) {
@@ -136,7 +137,11 @@ class Conversion {
       result_.content_digest = (*model)->ContentDigest();
     }
     for (const auto& jobs : shards) {
-      for (const Job& job : jobs) result_.quantized += job.method.kind != MethodKind::kKeep;
+      for (const Job& job : jobs) {
+        const bool kept = job.method.kind == MethodKind::kKeep;
+        result_.quantized += !kept;
+        result_.imported += kept && job.tensor->encoded != nullptr;
+      }
     }
     result_.tensors = source_.tensors().size();
     result_.source_bytes = totals_.total_bytes;
@@ -165,7 +170,7 @@ class Conversion {
     file->SetTarget(ShardName(target_, number, count, ToHex(finished->content_digest)));
     const bool existed = access(file->target().c_str(), F_OK) == 0;
     if (existed && !options_.force) return Fail(ErrorCode::kUsage, "{}: exists; --force replaces it", file->target());
-    if (auto done = Commit(*file); !done) return done;
+    if (auto done = Commit(*file, jobs); !done) return done;
     if (!existed) named_.push_back(file->target());
     result_.file_bytes += finished->bytes;
     manifest.AddShard(file->target().substr(FolderOf(target_).size()), finished->names_digest,
@@ -198,13 +203,19 @@ class Conversion {
     return {};
   }
 
-  Status Commit(OutputFile& file) {
+  // `jobs`: of the tensors in the file.
+  Status Commit(OutputFile& file, const std::vector<Job>& jobs) {
     if (options_.verify) {
       auto checked = ValidateFile(file.partial(), {.structure_only = false, .progress = {}});
       if (!checked) return Propagate(checked);
       // A manifest's shards are looked for beside it under its own name; all its other rules count.
       for (const Violation& v : checked->violations)
         return Fail(ErrorCode::kIo, "the written file is damaged: {}", TextOf(file.target(), v));
+      if (!jobs.empty()) {
+        const auto compared = VerifyTensors(file.partial(), file.target(), source_, jobs, {});
+        if (!compared) return Propagate(compared);
+        result_.verified += *compared;
+      }
     }
     if (auto done = file.Commit(); !done) return done;
     result_.sync_seconds += file.sync_seconds();

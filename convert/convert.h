@@ -20,7 +20,7 @@ struct ConvertOptions {
   uint32_t alignment = 256;
   bool compress = false;
   bool sha256 = false;
-  bool verify = false;  // validate the written file before it gets its name
+  bool verify = false;  // validate the written file, and compare it with the source, before it gets its name
   bool allow_nonfinite = false;
   bool force = false;   // replace an existing target
   ProgressFn progress;  // in bytes of the source
@@ -38,7 +38,9 @@ struct PlannedTensor {
 
 struct ConvertResult {
   uint64_t tensors = 0;
-  uint64_t quantized = 0;
+  uint64_t quantized = 0;  // by a method of ours
+  uint64_t imported = 0;   // kept as the source has quantized them
+  uint64_t verified = 0;   // compared with the source
   uint64_t source_bytes = 0;
   uint64_t file_bytes = 0;         // of all files written
   uint64_t inexact_outliers = 0;   // outliers whose source value does not come back exactly

@@ -32,6 +32,7 @@ constexpr std::array kLayouts = {
     LayoutRow{"model.safetensors", Layout::kFile},
     LayoutRow{"pytorch_model.bin.index.json", Layout::kPyTorchIndex},
     LayoutRow{"pytorch_model.bin", Layout::kFile},
+    LayoutRow{"qmodel.pt", Layout::kFile},  // HQQ
 };
 
 constexpr std::array<std::string_view, 6> kCheckpointExtensions = {".safetensors", ".bin",  ".pt",

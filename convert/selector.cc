@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "convert/encoded_tensor.h"
 #include "format/text.h"
 
 namespace ingot {
@@ -33,6 +34,16 @@ Result<Selector> Selector::Make(SelectorOptions options) {
 
 Result<Decision> Selector::Decide(const SourceTensor& tensor) const {
   auto decision = DecideByName(tensor);
+  if (decision && tensor.encoded != nullptr) {
+    if (decision->method.kind == MethodKind::kKeep) {
+      decision->reason = tensor.encoded->description();
+    } else if (!options_.requantize) {
+      return Fail(ErrorCode::kUsage,
+                  "tensor {}: is quantized already ({}); --requantize decodes it and quantizes it again, without a "
+                  "preset or method it is kept as it is",
+                  Quote(tensor.name), tensor.encoded->description());
+    }
+  }
   if (decision) return decision;
   return Fail(decision.error().code, "tensor {}: {}", Quote(tensor.name), decision.error().message);
 }

@@ -39,6 +39,7 @@ struct SelectorOptions {
   bool rules_decide = false;
   std::optional<std::string> include;  // pattern: quantized even if the default selection would not
   std::optional<std::string> exclude;  // pattern: never quantized; wins over include
+  bool requantize = false;             // tensors that the source has quantized, too: they are decoded for it
 };
 
 // Immutable, movable; Decide is thread-safe.
@@ -48,7 +49,8 @@ class Selector {
   static Result<Selector> Make(SelectorOptions options);
 
   // Whatever is asked for, tensors that are not floating, are empty or have less than two dimensions are kept, and so
-  // are those that no rule matches. Errors: kBadInput naming the tensor if a pattern takes too many steps on its name.
+  // are those that no rule matches. Errors: kBadInput naming the tensor if a pattern takes too many steps on its name;
+  // kUsage if it would be quantized, is quantized already, and that was not asked for.
   Result<Decision> Decide(const SourceTensor& tensor) const;
 
   const SelectorOptions& options() const { return options_; }

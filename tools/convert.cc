@@ -22,7 +22,7 @@ struct Options {
   MethodOptions method;
   std::string shard_size, include, exclude;
   ConvertOptions convert;
-  bool dry_run = false, quiet = false, json = false;
+  bool requantize = false, dry_run = false, quiet = false, json = false;
   std::optional<int> threads;
 };
 
@@ -103,9 +103,12 @@ void PrintResult(const ConvertResult& r, const Source& source, const Options& op
   const double rate = static_cast<double>(r.source_bytes) / 1e9 / r.seconds;
   if (options.json) {
     Write(Dump(Json{{"source", source.kind()},
+                    {"quantization", source.quantization()},
                     {"files", r.files},
                     {"tensors", r.tensors},
                     {"quantized", r.quantized},
+                    {"imported", r.imported},
+                    {"verified", r.verified},
                     {"source_bytes", r.source_bytes},
                     {"file_bytes", r.file_bytes},
                     {"inexact_outliers", r.inexact_outliers},
@@ -118,8 +121,11 @@ void PrintResult(const ConvertResult& r, const Source& source, const Options& op
   }
   if (options.quiet) return;
   const std::string kind(source.quantization().empty() ? source.kind() : source.quantization());
-  Print("{}: {} ({}) of {}, {} quantized, {} -> {}\n", WithoutControls(options.target), Counted(r.tensors, "tensor"),
-        kind, WithoutControls(options.source), r.quantized, HumanBytes(r.source_bytes), HumanBytes(r.file_bytes));
+  const std::string imported = r.imported == 0 ? "" : fmt::format(", {} kept as quantized there", r.imported);
+  Print("{}: {} ({}) of {}, {} quantized{}, {} -> {}\n", WithoutControls(options.target), Counted(r.tensors, "tensor"),
+        kind, WithoutControls(options.source), r.quantized, imported, HumanBytes(r.source_bytes),
+        HumanBytes(r.file_bytes));
+  if (options.convert.verify) Print("{} verified: bit for bit what the source says\n", Counted(r.verified, "tensor"));
   if (r.files.size() > 1) Print("{} shards and a manifest\n", r.files.size() - 1);
   if (r.inexact_outliers != 0)
     Print("{} outliers come back rounded: no stored value gives their exact sum\n", Grouped(r.inexact_outliers));
@@ -130,6 +136,7 @@ void PrintResult(const ConvertResult& r, const Source& source, const Options& op
 Result<int> RunConvert(Options& options) {
   auto selection = ChooseRecipe(options);
   if (!selection) return Propagate(selection);
+  selection->requantize = options.requantize;
   options.convert.selection = std::move(*selection);
   if (!options.shard_size.empty()) {
     auto size = ParseSize(options.shard_size);
@@ -182,7 +189,9 @@ void AddConvert(CLI::App& app, Runner& runner) {
   command->add_flag("--compress", o->convert.compress, "zstd where it saves 5 % of a plane");
   command->add_flag("--sha256", o->convert.sha256, "record the SHA-256 of planes and sources too");
   command->add_flag("--verify", o->convert.verify,
-                    "read the written file back and validate it before it gets its name");
+                    "before the file gets its name: validate it, decode what was kept and compare it with the source");
+  command->add_flag("--requantize", o->requantize,
+                    "also quantize what the source has quantized already: it is decoded for it");
   command->add_flag("--allow-nonfinite", o->convert.allow_nonfinite, "convert weights that hold NaN or infinity");
   AddThreadsOption(command, o->threads);
   command->add_flag("--dry-run", o->dry_run, "print what would be done with each tensor, and why");

@@ -50,6 +50,7 @@ TEST_CASE("a header is read, whatever the order of its names") {
 
 TEST_CASE("what a reader accepts beyond the writers' habits") {
   CHECK(Read(FileOf("{}", 0)));
+  CHECK(Read(FileOf(R"({"__metadata__":null})", 0)));
   CHECK(Read(FileOf(" \t\r\n{" + Entry("", "F32", "1", "0,4") + "}\n", 4)));
   CHECK(Read(FileOf(R"({"a":{"x":{"dtype":[1,{"shape":-1}],"data_offsets":1.5},"dtype":"U8","shape":[1],"y":[[2]],)"
                     R"("data_offsets":[0,1],"z":null}})",
@@ -89,7 +90,7 @@ TEST_CASE("every rule that a header can break") {
       {FileOf("{}{}", 0), "not JSON"},
       {FileOf(R"({"__metadata__":{"n":3}})", 0), "__metadata__: 'n' is 3, must be a text"},
       {FileOf(R"({"__metadata__":{"n":{}}})", 0), "__metadata__: 'n' is an object, must be a text"},
-      {FileOf(R"({"__metadata__":null})", 0), "__metadata__ is null, must be an object"},
+      {FileOf(R"({"__metadata__":1})", 0), "__metadata__ is 1, must be an object"},
       {FileOf(R"({"__metadata__":[]})", 0), "__metadata__ is an array, must be an object"},
       {FileOf(R"({"__metadata__":{"n":"1","n":"2"}})", 0), "key 'n' stands twice"},
       {FileOf("{" + Entry("a", "U8", "1", "0,1") + "," + Entry("a", "U8", "1", "1,2") + "}", 2),

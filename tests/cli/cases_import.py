@@ -1,0 +1,183 @@
+"""Quantized checkpoints of other systems: imported without the loss of a bit."""
+
+import numpy as np
+
+from common import Case, document
+from peer_fixtures import differing, read_tensors, rounded, rows, widen, write_folder
+
+SYSTEMS = {"gptq": 16, "awq": 4, "bitsandbytes": 8, "quanto": 7, "hqq": 13, "compressed_tensors": 13, "mlx": 8}
+E2M1 = np.array([0, .5, 1, 1.5, 2, 3, 4, 6, -0.0, -.5, -1, -1.5, -2, -3, -4, -6], np.float32)
+
+
+def e4m3(codes):
+    """f32 values of float8_e4m3fn."""
+    c = codes.astype(np.int64)
+    exponent, mantissa = (c & 127) >> 3, c & 7
+    value = np.where(exponent == 0, mantissa * 2.0**-9, (8 + mantissa) * 2.0 ** (exponent - 10.0))
+    return np.where((c & 127) == 127, np.nan, np.where(c & 128, -value, value)).astype(np.float32)
+
+
+class Imports(Case):
+    def import_folder(self, source, *options):
+        """Converts, checks in every way there is, and returns {name: (dtype, array)} of an export to f32."""
+        target, out = self.folder / "x.ingot", self.folder / "out.safetensors"
+        done = document(self.check(0, "convert", source, target, "--force", "--json", "--verify", *options))
+        self.assertEqual((done["verified"], done["quantized"]), (done["tensors"], 0))
+        self.assertGreater(done["imported"], 0)
+        self.check(0, "validate", target)
+        self.check(0, "diff", source, target)
+        self.check(0, "export", target, out, "--force", "--dtype", "f32", "--quiet")
+        return read_tensors(out)
+
+    def compare(self, got, expected):
+        for name, (dtype, array) in expected.items():
+            self.assertIn(name, got)
+            self.assertEqual(got[name][1].shape, array.shape, name)
+            self.assertEqual(differing(got[name][1], widen(dtype, array)), 0, f"{name}: the values differ")
+
+
+class Peers(Imports):
+    def test_every_fixture_comes_back_bit_for_bit(self):
+        for system, count in SYSTEMS.items():
+            self.assertEqual(len(rows(system)), count)
+            for folder, row in rows(system):
+                with self.subTest(row["path"]):
+                    expected = {name: t for name, t in read_tensors(folder / "expected.safetensors").items() if ".test_input" not in name}
+                    self.assertGreater(len(expected), 0)
+                    self.compare(self.import_folder(folder), expected)
+
+    def test_the_same_bytes_for_any_number_of_threads(self):
+        folder = rows("gptq")[-1][0]
+        files = []
+        for threads in ("1", "3"):
+            self.check(0, "convert", folder, self.folder / f"{threads}.ingot", "--threads", threads, "--quiet")
+            files.append((self.folder / f"{threads}.ingot").read_bytes())
+        self.assertEqual(*files)
+
+    def test_all_other_options(self):
+        """Shards, compression, SHA-256: the same tensors."""
+        folder = rows("bitsandbytes")[-1][0]
+        digests = set()
+        for options in ((), ("--shard-size", "20K"), ("--compress",), ("--sha256", "--alignment", "64")):
+            target = self.folder / "x.ingot"
+            digests.add(document(self.check(0, "convert", folder, target, "--force", "--json", "--verify", *options))["content_digest"])
+            self.check(0, "validate", target)
+        self.assertEqual(len(digests), 1)
+
+    def test_nothing_is_quantized_twice_unless_asked(self):
+        folder = rows("gptq")[0][0]
+        target = self.folder / "x.ingot"
+        done = self.check(2, "convert", folder, target, "--preset", "nf4")
+        self.assertIn("--requantize", done.err)
+        self.assertFalse(target.exists())
+        done = document(self.check(0, "convert", folder, target, "--preset", "nf4", "--requantize", "--json"))
+        self.assertGreater(done["quantized"], 0)
+        self.assertEqual(done["imported"], 0)
+        self.check(0, "validate", target)
+
+
+class Layouts(Imports):
+    """Layouts that no package at hand writes, made here by their definition."""
+
+    def setUp(self):
+        super().setUp()
+        self.rng = np.random.default_rng(5)
+        self.source = self.folder / "source"
+
+    def halfs(self, *shape):
+        return (self.rng.standard_normal(shape) * 0.01).astype("<f2")
+
+    def expect(self, tensors, config, name, values):
+        got = self.import_folder(write_folder(self.source, tensors, config))
+        self.assertEqual(got[name][1].shape, values.shape)
+        self.assertEqual(differing(got[name][1], values), 0)
+
+    def test_awq_gemv(self):
+        for n, k, group in ((48, 256, 128), (16, 256, 64), (24, 128, 32), (8, 1280, 128)):
+            q, g = self.rng.integers(0, 16, (n, k)), k // group
+            words = -(-g // 8)
+            multiple = 1 if group >= 128 else 2 if group == 64 else 4
+            words = -(-words // multiple) * multiple
+            z, s = np.zeros((n, 8 * words), np.int64), np.zeros((n, 8 * words), "<f2")
+            z[:, :g], s[:, :g] = self.rng.integers(0, 16, (n, g)), self.halfs(n, g)
+
+            def pack(codes):
+                return (codes.reshape(n, -1, 8) << (4 * np.arange(8))).sum(-1).astype("<u4").view("<i4")
+            tensors = {"p.qweight": ("I32", pack(q)), "p.qzeros": ("I32", pack(z)), "p.scales": ("F16", s)}
+            column = np.arange(k) // group
+            value = rounded((q - z[:, column]).astype(np.float32) * s.astype(np.float32)[:, column], "F16")
+            config = {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": group, "version": "gemv"}}
+            with self.subTest(n=n, k=k, group=group):
+                self.expect(tensors, config, "p.weight", value)
+
+    def test_awq_gemv_fast(self):
+        n, k, group = 12, 256, 64
+        q, g = self.rng.integers(0, 16, (n, k)), k // group
+        padded = 8 * (-(-g // 8) * 2)
+        s, z = np.zeros((padded, n), "<f2"), np.zeros((padded, n), "<f2")
+        s[:g], z[:g] = self.halfs(g, n), self.halfs(g, n)
+        words = np.zeros((n // 4, k), np.uint16)
+        for row in range(n):
+            for column in range(k):
+                r = column % 32
+                t = 32 * ((column % 64) // 32) + 8 * ((r % 8) // 2) + 4 * (r % 2) + r // 8
+                x = 64 * (row % 4) + t
+                words[row // 4, 64 * (column // 64) + x // 4] |= q[row, column] << (4 * (x % 4))
+        column = np.arange(k) // group
+        value = rounded(q.astype(np.float32) * s.T.astype(np.float32)[:, column] + z.T.astype(np.float32)[:, column], "F16")
+        config = {"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": group, "version": "gemv_fast"}}
+        self.expect({"p.qweight": ("I16", words.view("<i2")), "p.qzeros": ("F16", z), "p.scales": ("F16", s)}, config, "p.weight", value)
+
+    def test_fp8_blocks(self):
+        n, k = 200, 320
+        codes = self.rng.integers(0, 256, (n, k)).astype("u1")
+        config = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
+        scale = (self.rng.random((2, 3)) + 0.5).astype("<f4")
+        value = e4m3(codes) * scale[np.arange(n) // 128][:, np.arange(k) // 128]
+        self.expect({"p.weight": ("F8_E4M3", codes), "p.weight_scale_inv": ("F32", scale)}, config, "p.weight", value)
+        one = np.array([0.25], "<f4")
+        self.expect({"p.weight": ("F8_E4M3", codes), "p.weight_scale": ("F32", one), "p.input_scale": ("F32", one)}, config, "p.weight", e4m3(codes) * one)
+
+    def test_mxfp4_experts(self):
+        experts, n, groups = 3, 10, 4
+        blocks = self.rng.integers(0, 256, (experts, n, groups, 16)).astype("u1")
+        scales = self.rng.integers(100, 140, (experts, n, groups)).astype("u1")
+        codes = np.stack([blocks & 15, blocks >> 4], -1).reshape(experts, n, groups, 32)
+        value = rounded((E2M1[codes] * np.exp2(scales.astype(np.float32) - 127)[..., None]).reshape(experts, n, 32 * groups), "BF16")
+        name = "model.layers.0.mlp.experts.down_proj"
+        tensors = {name + "_blocks": ("U8", blocks), name + "_scales": ("U8", scales), name + "_bias": ("F16", self.halfs(experts, n))}
+        self.expect(tensors, {"quantization_config": {"quant_method": "mxfp4"}}, name, value)
+
+    def test_quanto_integer_shifts(self):
+        for dtype, name in (("I8", "_shift"), ("U8", "_shift"), ("I8", "_zeropoint")):
+            n, k, group, bits = 6, 256, 128, 4
+            q = self.rng.integers(0, 16, (n * k // group, group))
+            packed = (q[: len(q) // 2] | q[len(q) // 2:] << 4).astype("u1")
+            scale, shift = self.halfs(len(q), 1), self.rng.integers(0, 16, (len(q), 1)).astype("i1")
+            value = rounded(scale.astype(np.float32) * (q - shift).astype(np.float32), "F16").reshape(n, k)
+            p = "model.layers.0.mlp.up_proj"
+            tensors = {p + ".weight._data._data": ("U8", packed), p + ".weight._scale": ("F16", scale),
+                       p + f".weight.{name}": (dtype, shift.view("u1") if dtype == "U8" else shift)}
+            self.expect(tensors, {"hidden_size": k, "intermediate_size": n}, p + ".weight", value)
+
+    def test_gptq_per_module(self):
+        """"dynamic": another width and group size for some modules, matched at the beginning of their names."""
+        def module(p, n, k, bits, group):
+            q, z = self.rng.integers(0, 1 << bits, (n, k)), self.rng.integers(0, 1 << bits, (k // group, n))
+            s = self.halfs(k // group, n)
+
+            def pack(lines):  # along the last axis
+                flat = ((lines[..., None] >> np.arange(bits)) & 1).reshape(*lines.shape[:-1], -1, 32)
+                return (flat.astype(np.uint64) << np.arange(32, dtype=np.uint64)).sum(-1).astype("<u4").view("<i4")
+            column = np.arange(k) // group
+            value = rounded((q - z.T[:, column]).astype(np.float32) * s.T.astype(np.float32)[:, column], "F16")
+            return {p + ".qweight": ("I32", np.ascontiguousarray(pack(q).T)), p + ".qzeros": ("I32", pack(z)), p + ".scales": ("F16", s),
+                    p + ".g_idx": ("I32", column.astype("<i4"))}, value
+        a, a_value = module("model.layers.0.up_proj", 64, 128, 4, 64)
+        b, b_value = module("model.layers.1.up_proj", 32, 96, 8, 32)
+        c, c_value = module("model.layers.10.up_proj", 96, 128, 2, 128)
+        config = {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 64, "checkpoint_format": "gptq_v2", "dynamic": {
+            r"+:.*\.1\..*": {"bits": 8, "group_size": 32}, r"model\.layers\.10\.": {"bits": 2, "group_size": 128}, r"layers\.0": {"bits": 3}}}}
+        got = self.import_folder(write_folder(self.source, {**a, **b, **c}, config))
+        for name, value in (("model.layers.0.up_proj", a_value), ("model.layers.1.up_proj", b_value), ("model.layers.10.up_proj", c_value)):
+            self.assertEqual(differing(got[name + ".weight"][1], value), 0, name)
