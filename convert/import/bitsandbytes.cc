@@ -72,9 +72,10 @@ Result<QuantState> ReadQuantState(const Checkpoint& c, const SourceTensor& tenso
   const auto dtype = DTypeOf(config, "dtype");
   if (!dtype) return Propagate(dtype);
   state.dtype = *dtype;
-  if (!config.Has("shape") || !config.json()["shape"].is_array() || config.json()["shape"].size() > 8)
+  const nlohmann::json* const shape = config.Find("shape");
+  if (shape == nullptr || !shape->is_array() || shape->size() > 8)
     return c.Refuse(tensor.name, "shape must be a list of up to 8 numbers");
-  for (const nlohmann::json& dim : config.json()["shape"]) {
+  for (const nlohmann::json& dim : *shape) {
     if (!dim.is_number_unsigned()) return c.Refuse(tensor.name, "shape has {}, must be whole numbers", dim.dump());
     state.shape.push_back(dim.get<uint64_t>());
   }
@@ -83,9 +84,9 @@ Result<QuantState> ReadQuantState(const Checkpoint& c, const SourceTensor& tenso
   const auto nested_block = PositiveOf(config, "nested_blocksize");
   if (!nested_block) return Propagate(nested_block);
   state.nested_block = *nested_block;
-  const nlohmann::json& offset = config.json()["nested_offset"];
-  if (!offset.is_number()) return c.Refuse(tensor.name, "nested_offset must be a number");
-  state.nested_offset = static_cast<float>(offset.get<double>());
+  const nlohmann::json* const offset = config.Find("nested_offset");
+  if (offset == nullptr || !offset->is_number()) return c.Refuse(tensor.name, "nested_offset must be a number");
+  state.nested_offset = static_cast<float>(offset->get<double>());
   return state;
 }
 

@@ -41,16 +41,14 @@ std::string ShapeText(const std::vector<uint64_t>& shape) {
 
 }  // namespace
 
-Result<Checkpoint> Checkpoint::Open(const Source& source) {
-  Checkpoint out;
-  out.source_ = &source;
-  for (const SourceTensor& tensor : source.tensors()) out.by_name_.emplace(tensor.name, &tensor);
+Result<CheckpointConfigs> CheckpointConfigs::Read(const Source& source) {
+  CheckpointConfigs out;
   const std::pair<std::string_view, Config*> files[] = {
-      {"config.json", &out.config_},
-      {"quantize_config.json", &out.second_quantization_},
-      {"quant_config.json", &out.second_quantization_},
-      {"quantization_map.json", &out.quanto_map_},
-      {"quanto_qmap.json", &out.quanto_map_},
+      {"config.json", &out.config},
+      {"quantize_config.json", &out.quantize_config},
+      {"quant_config.json", &out.quantize_config},
+      {"quantization_map.json", &out.quanto_map},
+      {"quanto_qmap.json", &out.quanto_map},
   };
   for (const auto& [name, config] : files) {
     for (const SourceAttachment& attachment : source.attachments()) {
@@ -60,12 +58,20 @@ Result<Checkpoint> Checkpoint::Open(const Source& source) {
       *config = std::move(*read);
     }
   }
+  return out;
+}
+
+Result<Checkpoint> Checkpoint::Make(const Source& source, CheckpointConfigs configs) {
+  Checkpoint out;
+  out.source_ = &source;
+  for (const SourceTensor& tensor : source.tensors()) out.by_name_.emplace(tensor.name, &tensor);
+  out.configs_ = std::move(configs);
   for (std::string_view key : {"quantization_config", "compression_config", "quantization"}) {
-    auto object = out.config_.Object(key);
+    auto object = out.config().Object(key);
     if (!object) return Propagate(object);
     if (out.quantization_.empty()) out.quantization_ = std::move(*object);
   }
-  if (out.quantization_.empty()) std::swap(out.quantization_, out.second_quantization_);
+  if (out.quantization_.empty()) std::swap(out.quantization_, out.configs_.quantize_config);
   return out;
 }
 

@@ -18,11 +18,21 @@
 
 namespace ingot {
 
-// Immutable after Open. `source` must outlive it.
+// The JSON files beside a checkpoint that describe it; empty where there is none.
+struct CheckpointConfigs {
+  Config config;           // config.json
+  Config quantize_config;  // quantize_config.json or quant_config.json
+  Config quanto_map;       // quanto_qmap.json or quantization_map.json
+
+  // Reads those among a source's attachments. Errors: kBadInput, kIo.
+  static Result<CheckpointConfigs> Read(const Source& source);
+};
+
+// Immutable once made. `source` must outlive it.
 class Checkpoint {
  public:
-  // Reads the JSON files among the attachments. Errors: kBadInput, kIo.
-  static Result<Checkpoint> Open(const Source& source);
+  // Errors: kBadInput if what should describe the quantization is no object.
+  static Result<Checkpoint> Make(const Source& source, CheckpointConfigs configs);
 
   const Source& source() const { return *source_; }
   const std::string& path() const { return source_->files().front().path; }  // for messages
@@ -37,12 +47,12 @@ class Checkpoint {
 
   // config.json, and what describes its quantization: its "quantization_config" (or "quantization"), else
   // quantize_config.json or quant_config.json. Empty if there is none.
-  const Config& config() const { return config_; }
+  const Config& config() const { return configs_.config; }
   const Config& quantization() const { return quantization_; }
   // Another description beside that of config.json, which must not contradict it.
-  const Config& second_quantization() const { return second_quantization_; }
-  // quanto's map of modules (quanto_qmap.json, quantization_map.json).
-  const Config& quanto_map() const { return quanto_map_; }
+  const Config& second_quantization() const { return configs_.quantize_config; }
+  // quanto's map of modules.
+  const Config& quanto_map() const { return configs_.quanto_map; }
 
   // kBadInput: "FILE: tensor 'NAME': ...".
   template <typename... Args>
@@ -55,7 +65,8 @@ class Checkpoint {
 
   const Source* source_ = nullptr;
   std::unordered_map<std::string_view, const SourceTensor*> by_name_;
-  Config config_, quantization_, second_quantization_, quanto_map_;
+  CheckpointConfigs configs_;
+  Config quantization_;
 };
 
 // What an importer makes of a checkpoint.

@@ -44,8 +44,8 @@ Result<CtScheme> ReadScheme(const Config& group, const std::string& default_form
   scheme.is_float = type->value_or("int") == "float";
   scheme.strategy = strategy->value_or("");
   if (group_size->value_or(-1) > 0) scheme.group_size = static_cast<uint64_t>(**group_size);
-  if (scheme.strategy == "block" &&
-      (!weights->Has("block_structure") || !ReadBlock(weights->json()["block_structure"], scheme)))
+  const nlohmann::json* const block = weights->Find("block_structure");
+  if (scheme.strategy == "block" && (block == nullptr || !ReadBlock(*block, scheme)))
     return Fail(ErrorCode::kBadInput, "{}: block_structure must be two positive numbers", weights->what());
   return scheme;
 }
@@ -82,7 +82,7 @@ Result<CtConfig> CtConfig::Read(const Checkpoint& checkpoint) {
     if (!group) return Propagate(group);
     auto scheme = ReadScheme(*group, format->value_or(""));
     if (!scheme) return Propagate(scheme);
-    const nlohmann::json& targets = group->Has("targets") ? group->json()["targets"] : nlohmann::json::array();
+    const nlohmann::json& targets = group->Has("targets") ? *group->Find("targets") : nlohmann::json::array();
     if (!targets.is_array()) return Fail(ErrorCode::kBadInput, "{}: targets must be a list of texts", group->what());
     for (const nlohmann::json& target : targets) {
       if (!target.is_string()) return Fail(ErrorCode::kBadInput, "{}: targets must be a list of texts", group->what());

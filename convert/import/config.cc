@@ -16,8 +16,6 @@ tl::unexpected<Error> Config::WrongType(std::string_view key, std::string_view e
               value.size() > kMost ? value.substr(0, kMost) + "..." : value, expected);
 }
 
-bool Config::Has(std::string_view key) const { return Find(key) != nullptr; }
-
 Result<std::optional<int64_t>> Config::Integer(std::string_view key) const {
   const nlohmann::json* value = Find(key);
   if (value == nullptr) return std::nullopt;

@@ -22,7 +22,9 @@ class Config {
   const std::string& what() const { return what_; }
   const nlohmann::json& json() const { return object_; }
 
-  bool Has(std::string_view key) const;
+  // The value under `key`, or nullptr.
+  const nlohmann::json* Find(std::string_view key) const;
+  bool Has(std::string_view key) const { return Find(key) != nullptr; }
   Result<std::optional<int64_t>> Integer(std::string_view key) const;
   Result<std::optional<bool>> Bool(std::string_view key) const;
   Result<std::optional<std::string>> Text(std::string_view key) const;
@@ -30,7 +32,6 @@ class Config {
   Result<Config> Object(std::string_view key) const;
 
  private:
-  const nlohmann::json* Find(std::string_view key) const;
   tl::unexpected<Error> WrongType(std::string_view key, std::string_view expected) const;
 
   nlohmann::json object_ = nlohmann::json::object();

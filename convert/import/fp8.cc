@@ -14,8 +14,9 @@ struct BlockShape {
 };
 
 Result<BlockShape> ReadBlockShape(const Config& config) {
-  if (!config.Has("weight_block_size")) return BlockShape{128, 128};
-  const nlohmann::json& size = config.json()["weight_block_size"];
+  const nlohmann::json* const found = config.Find("weight_block_size");
+  if (found == nullptr) return BlockShape{128, 128};
+  const nlohmann::json& size = *found;
   const bool fits = size.is_array() && size.size() == 2 && size[0].is_number_unsigned() &&
                     size[1].is_number_unsigned() && size[0] > 0 && size[1] > 0;
   if (!fits)

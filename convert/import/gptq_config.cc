@@ -42,13 +42,13 @@ Result<std::string> FormatName(const Config& config) {
 Result<bool> IsByGptqModel(const Config& config) {
   const auto meta = config.Object("meta");
   if (!meta) return Propagate(meta);
-  if (!meta->Has("quantizer")) return false;
-  const nlohmann::json& quantizer = meta->json()["quantizer"];
+  const nlohmann::json* const quantizer = meta->Find("quantizer");
+  if (quantizer == nullptr) return false;
   const auto names = [](const nlohmann::json& text) {
     return text.is_string() && text.get_ref<const std::string&>().find("gptqmodel") != std::string::npos;
   };
-  if (!quantizer.is_array()) return names(quantizer);
-  for (const nlohmann::json& entry : quantizer) {
+  if (!quantizer->is_array()) return names(*quantizer);
+  for (const nlohmann::json& entry : *quantizer) {
     if (names(entry)) return true;
   }
   return false;
@@ -57,9 +57,10 @@ Result<bool> IsByGptqModel(const Config& config) {
 // Where a folder has two descriptions, they must say the same.
 Status CheckSame(const Config& a, const Config& b) {
   for (std::string_view key : {"bits", "group_size", "checkpoint_format", "sym", "desc_act"}) {
-    if (!a.Has(key) || !b.Has(key) || a.json()[key] == b.json()[key]) continue;
-    return Fail(ErrorCode::kBadInput, "{} says that {} is {}, {} that it is {}", a.what(), key, a.json()[key].dump(),
-                b.what(), b.json()[key].dump());
+    const nlohmann::json *const first = a.Find(key), *const second = b.Find(key);
+    if (first == nullptr || second == nullptr || *first == *second) continue;
+    return Fail(ErrorCode::kBadInput, "{} says that {} is {}, {} that it is {}", a.what(), key, first->dump(), b.what(),
+                second->dump());
   }
   return {};
 }

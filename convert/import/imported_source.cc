@@ -83,7 +83,13 @@ Result<const Importer*> FindImporter(const Checkpoint& checkpoint) {
 std::span<const Importer> Importers() { return kImporters; }
 
 Result<std::unique_ptr<Source>> ImportQuantized(std::unique_ptr<Source> base) {
-  const auto checkpoint = Checkpoint::Open(*base);
+  auto configs = CheckpointConfigs::Read(*base);
+  if (!configs) return Propagate(configs);
+  return ImportQuantized(std::move(base), std::move(*configs));
+}
+
+Result<std::unique_ptr<Source>> ImportQuantized(std::unique_ptr<Source> base, CheckpointConfigs configs) {
+  const auto checkpoint = Checkpoint::Make(*base, std::move(configs));
   if (!checkpoint) return Propagate(checkpoint);
   const auto importer = FindImporter(*checkpoint);
   if (!importer) return Propagate(importer);
