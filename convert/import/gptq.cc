@@ -44,6 +44,8 @@ Status ImportModule(const Checkpoint& c, const GptqConfig& config, const std::st
   const int bits = format->bits;
   const uint64_t rows = (*qweight)->shape[1], cols = (*g_idx)->shape[0];
   if (rows == 0 || cols == 0) return c.Refuse(p + ".qweight", "is empty");
+  if ((bits == 3 || format->planar) && (rows % 32 != 0 || cols % 32 != 0))
+    return c.Refuse(p + ".qweight", "{} by {} codes of {} bits; both must be multiples of 32", rows, cols, bits);
   const uint64_t group = format->group_size == 0 ? cols : std::min(format->group_size, cols);
   const uint64_t groups = CeilDiv(cols, group), words = LineWords(format->order(), bits, cols);
   if ((*qweight)->shape[0] != words) {
