@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <type_traits>
 
 #include "format/checked.h"
 #include "format/packing.h"
@@ -37,18 +38,34 @@ uint8_t PlanarCode(int bits, const std::byte* line, uint64_t i) {
   return static_cast<uint8_t>(code);
 }
 
-// Widths that divide a byte need no words: code j of a byte is at bit bits * j.
+// Spreads 8 codes of 1, 2 or 4 bits, which lie one after the other in the low bits of `x`, over the bytes of a word:
+// the upper half moves up until each code is alone in its byte.
+template <int kBits>
+uint64_t Spread(uint64_t x) {
+  if constexpr (kBits == 4) {
+    x = (x | x << 16) & 0x0000FFFF0000FFFF;
+    x = (x | x << 8) & 0x00FF00FF00FF00FF;
+    return (x | x << 4) & 0x0F0F0F0F0F0F0F0F;
+  } else if constexpr (kBits == 2) {
+    x = (x | x << 24) & 0x000000FF000000FF;
+    x = (x | x << 12) & 0x000F000F000F000F;
+    return (x | x << 6) & 0x0303030303030303;
+  } else {
+    x = (x | x << 28) & 0x0000000F0000000F;
+    x = (x | x << 14) & 0x0003000300030003;
+    return (x | x << 7) & 0x0101010101010101;
+  }
+}
+
 template <int kBits>
 void UnpackBytes(const std::byte* line, uint64_t count, uint8_t* codes) {
-  constexpr uint64_t kPerByte = 8 / kBits;
-  constexpr uint32_t kMask = (1u << kBits) - 1;
-  const uint64_t whole = count / kPerByte;
-  for (uint64_t i = 0; i < whole; ++i) {
-    const uint32_t byte = ByteAt(line, i);
-    for (uint64_t j = 0; j < kPerByte; ++j)
-      codes[i * kPerByte + j] = static_cast<uint8_t>(byte >> (static_cast<uint64_t>(kBits) * j) & kMask);
+  using Packed = std::conditional_t<kBits == 4, uint32_t, std::conditional_t<kBits == 2, uint16_t, uint8_t>>;
+  uint64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const uint64_t spread = Spread<kBits>(Load<Packed>(line + i * kBits / 8));
+    Store(reinterpret_cast<std::byte*>(codes + i), spread);
   }
-  for (uint64_t i = whole * kPerByte; i < count; ++i) codes[i] = StreamCode(kBits, line, i);
+  for (; i < count; ++i) codes[i] = StreamCode(kBits, line, i);
 }
 
 // 8 codes are `bits` bytes: one load, 8 shifts.
@@ -78,20 +95,60 @@ constexpr std::array<uint32_t, 8> kAwqPlace = {0, 4, 1, 5, 2, 6, 3, 7};
 void UnpackAwq(const std::byte* line, uint64_t count, uint8_t* codes) {
   uint64_t i = 0;
   for (; i + 8 <= count; i += 8) {
-    const uint32_t word = Word(line, i / 8);
-    for (uint32_t j = 0; j < 8; ++j) codes[i + j] = static_cast<uint8_t>(word >> (4 * kAwqPlace[j]) & 15);
+    // Nibbles 0 to 3 are the even codes, 4 to 7 the odd ones.
+    const uint64_t word = Word(line, i / 8);
+    const auto every_other = [](uint64_t x) {
+      x = (x | x << 24) & 0x000000FF000000FF;
+      return (x | x << 12) & 0x000F000F000F000F;
+    };
+    const uint64_t spread = every_other(word & 0xFFFF) | every_other(word >> 16) << 8;
+    Store(reinterpret_cast<std::byte*>(codes + i), spread);
   }
   for (; i < count; ++i) codes[i] = CodeAt(CodeOrder::kAwq, 4, line, i);
 }
 
+// 8 by 8 bytes: row r is the word rows[r]. Halves change places at three scales (Hacker's Delight, 7-3).
+void Transpose8x8(std::array<uint64_t, 8>& rows) {
+  const auto exchange = [&](size_t distance, int shift, uint64_t mask) {
+    for (size_t r = 0; r < 8; ++r) {
+      if (r & distance) continue;
+      const uint64_t moved = (rows[r] >> shift ^ rows[r + distance]) & mask;
+      rows[r + distance] ^= moved;
+      rows[r] ^= moved << shift;
+    }
+  };
+  exchange(4, 32, 0x00000000FFFFFFFF);
+  exchange(2, 16, 0x0000FFFF0000FFFF);
+  exchange(1, 8, 0x00FF00FF00FF00FF);
+}
+
+void TransposeBytes(const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out, uint64_t stride) {
+  const uint64_t whole_rows = rows / 8 * 8, whole_cols = cols / 8 * 8;
+  constexpr uint64_t kTile = 64;  // columns of which 8 rows are read, so that what is written stays in the cache
+  for (uint64_t c0 = 0; c0 < whole_cols; c0 += kTile) {
+    const uint64_t c1 = std::min(whole_cols, c0 + kTile);
+    for (uint64_t r = 0; r < whole_rows; r += 8) {
+      for (uint64_t c = c0; c < c1; c += 8) {
+        std::array<uint64_t, 8> tile;
+        for (size_t i = 0; i < 8; ++i) tile[i] = Load<uint64_t>(in + (r + i) * stride + c);
+        Transpose8x8(tile);
+        for (size_t i = 0; i < 8; ++i) Store(out + (c + i) * rows + r, tile[i]);
+      }
+    }
+  }
+  for (uint64_t r = 0; r < rows; ++r) {
+    for (uint64_t c = r < whole_rows ? whole_cols : 0; c < cols; ++c) out[c * rows + r] = in[r * stride + c];
+  }
+}
+
 template <typename T>
-void TransposeTiles(const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out) {
+void TransposeTiles(const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out, uint64_t stride) {
   constexpr uint64_t kTile = 16;  // rows whose cache lines are open at a time
   for (uint64_t r0 = 0; r0 < rows; r0 += kTile) {
     const uint64_t r1 = std::min(rows, r0 + kTile);
     for (uint64_t c = 0; c < cols; ++c) {
       for (uint64_t r = r0; r < r1; ++r)
-        std::memcpy(out + (c * rows + r) * sizeof(T), in + (r * cols + c) * sizeof(T), sizeof(T));
+        std::memcpy(out + (c * rows + r) * sizeof(T), in + (r * stride + c) * sizeof(T), sizeof(T));
     }
   }
 }
@@ -154,14 +211,15 @@ void UnpackLine(CodeOrder order, int bits, const std::byte* line, uint64_t count
   }
 }
 
-void Transpose(int element_size, const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out) {
+void Transpose(int element_size, const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out, uint64_t stride) {
+  if (stride == 0) stride = cols;
   switch (element_size) {
     case 1:
-      return TransposeTiles<uint8_t>(in, rows, cols, out);
+      return TransposeBytes(in, rows, cols, out, stride);
     case 2:
-      return TransposeTiles<uint16_t>(in, rows, cols, out);
+      return TransposeTiles<uint16_t>(in, rows, cols, out, stride);
     default:
-      return TransposeTiles<uint32_t>(in, rows, cols, out);
+      return TransposeTiles<uint32_t>(in, rows, cols, out, stride);
   }
 }
 

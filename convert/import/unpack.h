@@ -30,7 +30,9 @@ void UnpackLine(CodeOrder order, int bits, const std::byte* line, uint64_t count
 // Code number `i` of a line, by the definition of its order. What UnpackLine is checked against.
 uint8_t CodeAt(CodeOrder order, int bits, const std::byte* line, uint64_t i);
 
-// Transposes a row-major matrix of `rows` by `cols` elements of 1, 2 or 4 bytes.
-void Transpose(int element_size, const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out);
+// Transposes a matrix of `rows` by `cols` elements of 1, 2 or 4 bytes, whose rows lie `stride` elements (0: cols)
+// apart.
+void Transpose(int element_size, const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out,
+               uint64_t stride = 0);
 
 }  // namespace ingot
