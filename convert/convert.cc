@@ -186,7 +186,7 @@ class Conversion {
       builder.AddAttachment(a.name, *plane);
     }
     for (const auto& [key, value] : source_.metadata()) {
-      if (key.size() + 12 > kMaxNameSize)
+      if (source_.kind().size() + 1 + key.size() > kMaxNameSize)
         return Fail(ErrorCode::kBadInput, "{}: metadata key '{}' of {} bytes is too long", source_.files().front().path,
                     Escape(key), key.size());
       builder.SetMetadata(fmt::format("{}.{}", source_.kind(), key), value);

@@ -5,6 +5,7 @@
 
 #include "convert/detect.h"
 #include "convert/encoded_tensor.h"
+#include "convert/gguf/gguf_source.h"
 #include "convert/huggingface.h"
 #include "convert/import/imported_source.h"
 #include "kernels/widen.h"
@@ -26,7 +27,7 @@ struct KindRow {
 constexpr std::array kKinds = {
     KindRow{FileKind::kSafetensors, &OpenSafetensorsFile, ""},
     KindRow{FileKind::kIngot, nullptr, "Ingot files are not read as a source yet"},
-    KindRow{FileKind::kGguf, nullptr, "GGUF files are not read yet"},
+    KindRow{FileKind::kGguf, &OpenGgufFile, ""},
     KindRow{FileKind::kZip, nullptr, "PyTorch checkpoints are not read yet"},
     KindRow{FileKind::kPickle, nullptr, "PyTorch checkpoints are not read yet"},
     KindRow{FileKind::kGitLfsPointer, nullptr, "the file itself was not downloaded (git lfs pull fetches it)"},

@@ -58,7 +58,7 @@ class Source {
   // In the order of (file, offset): reading them in this order reads each file from front to back. Names are unique.
   virtual const std::vector<SourceTensor>& tensors() const = 0;
   virtual const std::vector<SourceAttachment>& attachments() const = 0;
-  // Key/value pairs of the source (safetensors' __metadata__), sorted by key; kept under "safetensors.KEY".
+  // Key/value pairs of the source (safetensors' __metadata__), sorted by key; kept under "KIND.KEY".
   virtual const SourceMetadata& metadata() const = 0;
   // Reads bytes of a source file; kBadInput if it is shorter than it was, kIo if it cannot be read.
   virtual Status Read(uint32_t file, uint64_t offset, std::span<std::byte> out) const = 0;
@@ -69,9 +69,9 @@ Status ReadElements(const Source& source, const SourceTensor& tensor, uint64_t f
                     std::span<std::byte> out);
 
 // Opens any source, detected by content, not by extension: a directory in the Hugging Face layout
-// (model.safetensors.index.json, else model.safetensors, else the only checkpoint file in it) or a .safetensors file.
-// Everything in the headers is checked before this returns. Errors: kIo, kBadInput; each names the file, the tensor and
-// the values.
+// (model.safetensors.index.json, else model.safetensors, else the only checkpoint file in it), a .safetensors or a
+// .gguf file. Everything in the headers is checked before this returns. Errors: kIo, kBadInput; each names the file,
+// the tensor and the values.
 Result<std::unique_ptr<Source>> OpenSource(const std::string& path);
 
 }  // namespace ingot

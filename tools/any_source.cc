@@ -98,7 +98,11 @@ class SourceAccess : public TensorAccess {
   Result<std::unique_ptr<TensorValues>> Open(size_t i) const override {
     return std::make_unique<SourceValues>(*source_, source_->tensors()[order_[i]]);
   }
-  std::optional<std::string> Obstacle(size_t) const override { return std::nullopt; }
+  std::optional<std::string> Obstacle(size_t i) const override {
+    const EncodedTensor* encoded = source_->tensors()[order_[i]].encoded.get();
+    if (encoded == nullptr || encoded->plan().foreign.empty()) return std::nullopt;
+    return "its encoding is " + encoded->description();
+  }
 
  private:
   std::unique_ptr<Source> source_;
