@@ -99,7 +99,11 @@ class Pipeline {
   Status ReadRows(Block& block) {
     const SourceTensor& t = *block.job->tensor;
     block.source.clear();
-    if (t.encoded != nullptr && !block.encoder) return {};  // the second stage reads what it needs
+    if (t.encoded != nullptr && !block.encoder) {
+      // The second stage reads what it needs. The file is hashed up to there meanwhile: it comes from the disk once.
+      const uint64_t done = block.last ? t.size : t.size / rows_ * (block.first_row + block.rows);
+      return hasher_.Update(t.file, std::min(t.offset + done, source_.files()[t.file].size), {});
+    }
     block.source.resize(block.rows * row_bytes_);
     if (t.encoded != nullptr) {
       const uint64_t cols = MatrixCols(t);
