@@ -25,7 +25,8 @@ Result<MetadataType> TypeOf(const GgufCursor& cursor, uint32_t number, std::stri
 Status ReadString(GgufCursor& cursor, bool in_array, std::vector<std::byte>& to) {
   uint64_t length = 0;
   if (auto read = cursor.Read(length); !read) return read;
-  if (length > UINT32_MAX) return cursor.Bad("a string of {} bytes, at most {} are supported", length, UINT32_MAX);
+  if (length > kMaxIndexSize)
+    return cursor.Bad("a string of {} bytes, at most {} are supported", length, kMaxIndexSize);
   if (in_array) Append(to, static_cast<uint32_t>(length));
   const size_t at = to.size();
   if (auto read = cursor.ReadBytes(length, to); !read) return read;
@@ -41,6 +42,8 @@ Status ReadScalars(GgufCursor& cursor, MetadataType type, uint64_t count, std::v
     return cursor.Bad("truncated: {} values of {} bytes each at byte {} of {}", count, size, cursor.position(),
                       cursor.size());
   }
+  if (count > kMaxIndexSize / size)
+    return cursor.Bad("{} values of {} bytes each, at most {} bytes are supported", count, size, kMaxIndexSize);
   if (auto read = cursor.ReadBytes(count * size, to); !read) return read;
   if (type != MetadataType::kBool) return {};
   for (std::byte value : to) {

@@ -9,8 +9,10 @@
 
 namespace ingot {
 
-// Follows convert/encoded_tensor.h. The blocks of kLinear become one part whose view is the tensor's own matrix; codes
-// and the codes of scales are those of the file, so that the blocks can be made again. Those of kForeign are one plane.
+// Follows convert/encoded_tensor.h. The blocks of kLinear become one part whose view is the tensor's own matrix; those
+// of kForeign are one plane. Codes and the codes of scales are those of the file, so that the same blocks can be made
+// again, with two exceptions that change no value: bytes of TQ1_0 that no writer makes (13 of 256), and codes of scales
+// that the format stores as one constant because they are all equal.
 class GgufTensor final : public EncodedTensor {
  public:
   // A tensor with elements, of a type that is neither raw nor refused, in file `file` of `source`.

@@ -100,21 +100,23 @@ def source_values(path):
 
 
 def by_the_formula(data):
-    """The values of one linear encoding from codes, scales and zero-points: s * (m(q) - z), outliers added."""
+    """The values of one linear encoding from codes, scales, zero-points and offsets: s * (m(q) - z) - o, outliers added."""
     rows, columns = data.p.rows, data.p.columns
     group = np.arange(rows)[:, None] // data.p.group_rows, np.arange(columns)[None, :] // data.p.group_columns
     codes, book = data.codes(), data.codebook()
     values = codes.astype(np.float32) if book is None else book[codes]
-    scales, zero_points = data.operand("s"), data.operand("z")
+    scales, zero_points, offsets = data.operand("s"), data.operand("z"), data.operand("o")
     with np.errstate(all="ignore"):
         if zero_points is not None:
             values = values - zero_points[group]
         if scales is not None:
             values = scales[group] * values
+        if offsets is not None:
+            values = values - offsets[group]
         if data.outliers() is not None:
             r, c, h = data.outliers()
             values[r, c] = values[r, c] + h
-    assert values.dtype == np.float32 and data.operand("o") is None and data.operand("t") is None and data.permutation() is None
+    assert values.dtype == np.float32 and data.operand("t") is None and data.permutation() is None
     return values
 
 
@@ -192,6 +194,13 @@ class ReadersAgree(common.Case):
 
     def test_bundled_checkpoint(self):
         self.run_all(common.MODEL, source_values(common.MODEL / "model.safetensors"))
+
+    def test_imported_gguf(self):
+        sources = [path for path in sorted((ROOT / "tests" / "fixtures" / "gguf").glob("*/model.gguf")) if not path.parent.name.startswith("bad_")]
+        self.assertEqual(len(sources), 20)
+        for source in sources:
+            with self.subTest(source.parent.name):
+                self.compare(source, (), {})
 
     def test_odd_shapes_and_values(self):
         source = odd_checkpoint(self.folder / "odd.safetensors")
