@@ -83,6 +83,7 @@ Result<const Importer*> FindImporter(const Checkpoint& checkpoint) {
 std::span<const Importer> Importers() { return kImporters; }
 
 Result<std::unique_ptr<Source>> ImportQuantized(std::unique_ptr<Source> base) {
+  if (base->kind() == "gguf") return base;  // its own types say how its tensors are stored, not a config.json beside it
   auto configs = CheckpointConfigs::Read(*base);
   if (!configs) return Propagate(configs);
   return ImportQuantized(std::move(base), std::move(*configs));

@@ -58,7 +58,8 @@ TEST_CASE("a folder with one GGUF file") {
   GgufFile file;
   file.tensors = {{"a", {3}, 0, RandomBlocks(12, 2)}};
   shop.in().Write("only.gguf", file.Build());
-  shop.in().Write("config.json", AsBytes("{}"));
+  // What it says of quantization concerns the checkpoint that the file was made from.
+  shop.in().Write("config.json", AsBytes(R"({"quantization_config":{"quant_method":"gptq","bits":4}})"));
   const auto source = Workshop::Must(OpenSource(shop.in().path()));
   CHECK(source->kind() == "gguf");
   CHECK(source->attachments().size() == 1);
