@@ -1,17 +1,14 @@
 #include "convert/huggingface.h"
 
-#include <fcntl.h>
-
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <map>
 
 #include "convert/detect.h"
+#include "convert/file_source.h"
 #include "convert/safetensors.h"
-#include "convert/shard_index.h"
 #include "format/text.h"
 #include "runtime/file.h"
 
@@ -131,94 +128,16 @@ Result<CheckpointPath> FindOnlyCheckpoint(const std::string& directory) {
               names->empty() ? "no files" : ListForMessage(*names));
 }
 
-// One safetensors file, or several.
-class SafetensorsSource final : public Source {
- public:
-  explicit SafetensorsSource(std::vector<SourceAttachment> attachments) : attachments_(std::move(attachments)) {}
+Result<FileContents> ReadSafetensors(const ByteSource& source, const std::string& what) {
+  auto header = ReadSafetensorsHeader(source, what);
+  if (!header) return Propagate(header);
+  FileContents contents;
+  contents.tensors = std::move(header->tensors);
+  for (const auto& [key, value] : header->metadata) contents.metadata.emplace_back(key, MetadataValue::String(value));
+  return contents;
+}
 
-  std::string_view kind() const override { return "safetensors"; }
-  const std::vector<SourceFile>& files() const override { return files_; }
-  const std::vector<SourceTensor>& tensors() const override { return tensors_; }
-  const std::vector<SourceAttachment>& attachments() const override { return attachments_; }
-  const SourceMetadata& metadata() const override { return metadata_; }
-
-  Status Read(uint32_t file, uint64_t offset, std::span<std::byte> out) const override {
-    if (file >= handles_.size()) return Fail(ErrorCode::kUsage, "no file {} in this source", file);
-    // The kernel is asked for what lies ahead, so that the disk works while the threads compute. Nothing happens if it
-    // is in the page cache already.
-    constexpr uint64_t kAhead = 16 << 20;
-    posix_fadvise(handles_[file].descriptor(), static_cast<off_t>(offset + kAhead), static_cast<off_t>(out.size()),
-                  POSIX_FADV_WILLNEED);
-    return handles_[file].ReadAt(offset, out);
-  }
-
-  // Opens a file, reads its header and appends its tensors.
-  Status AddFile(const std::string& path) {
-    auto file = File::OpenForReading(path);
-    if (!file) return Propagate(file);
-    auto header = ReadSafetensorsHeader(SourceOf(*file), path);
-    if (!header) return Propagate(header);
-    const auto number = static_cast<uint32_t>(files_.size());
-    for (SourceTensor& tensor : header->tensors) {
-      tensor.file = number;
-      tensors_.push_back(std::move(tensor));
-    }
-    AddMetadata(header->metadata);
-    files_.push_back({fs::path(path).filename().string(), path, file->size()});
-    file->ExpectSequentialReads();  // tensors are read in the order of their offsets
-    handles_.push_back(std::move(*file));
-    return {};
-  }
-
-  // Adds what is not there yet: where files disagree about a key, the first one counts.
-  void AddMetadata(const std::vector<std::pair<std::string, std::string>>& pairs) {
-    std::map<std::string, MetadataValue> merged(metadata_.begin(), metadata_.end());
-    for (const auto& [key, value] : pairs) merged.emplace(key, MetadataValue::String(value));
-    metadata_.assign(merged.begin(), merged.end());
-  }
-
-  // Every tensor of the index is in the shard that it names, and every tensor of a shard is in the index, for that
-  // shard.
-  Status CheckAgainst(const ShardIndex& index, const std::string& what) const {
-    constexpr uint32_t kNowhere = UINT32_MAX;
-    std::vector<uint32_t> found_in(index.weight_map.size(), kNowhere);
-    for (const SourceTensor& tensor : tensors_) {
-      const auto entry =
-          std::lower_bound(index.weight_map.begin(), index.weight_map.end(), tensor.name,
-                           [](const ShardIndex::Entry& a, const std::string& b) { return a.tensor < b; });
-      if (entry == index.weight_map.end() || entry->tensor != tensor.name) {
-        return Fail(ErrorCode::kBadInput, "{}: tensor {} is in shard {}, but not in weight_map", what,
-                    Quote(tensor.name), Quote(index.shards[tensor.file]));
-      }
-      uint32_t& place = found_in[static_cast<size_t>(entry - index.weight_map.begin())];
-      if (place != kNowhere) {
-        return Fail(ErrorCode::kBadInput, "{}: tensor {} is in two shards, {} and {}", what, Quote(tensor.name),
-                    Quote(index.shards[place]), Quote(index.shards[tensor.file]));
-      }
-      place = tensor.file;
-    }
-    for (size_t i = 0; i < found_in.size(); ++i) {
-      const ShardIndex::Entry& entry = index.weight_map[i];
-      const std::string tensor = Quote(entry.tensor), named = Quote(index.shards[entry.shard]);
-      if (found_in[i] == kNowhere) {
-        return Fail(ErrorCode::kBadInput, "{}: tensor {} is not in shard {}, which weight_map names for it", what,
-                    tensor, named);
-      }
-      if (found_in[i] != entry.shard) {
-        return Fail(ErrorCode::kBadInput, "{}: tensor {} is in shard {}, weight_map names shard {}", what, tensor,
-                    Quote(index.shards[found_in[i]]), named);
-      }
-    }
-    return {};
-  }
-
- private:
-  std::vector<File> handles_;
-  std::vector<SourceFile> files_;
-  std::vector<SourceTensor> tensors_;
-  std::vector<SourceAttachment> attachments_;
-  SourceMetadata metadata_;
-};
+constexpr FileFormat kSafetensors = {"safetensors", &ReadSafetensors};
 
 }  // namespace
 
@@ -245,27 +164,12 @@ Result<std::vector<SourceAttachment>> FindAttachments(const std::string& directo
 
 Result<std::unique_ptr<Source>> OpenSafetensorsFile(const std::string& path,
                                                     std::vector<SourceAttachment> attachments) {
-  auto source = std::make_unique<SafetensorsSource>(std::move(attachments));
-  if (auto added = source->AddFile(path); !added) return Propagate(added);
-  return source;
+  return OpenFileSource(kSafetensors, path, std::move(attachments));
 }
 
 Result<std::unique_ptr<Source>> OpenSafetensorsIndex(const std::string& path,
                                                      std::vector<SourceAttachment> attachments) {
-  const auto file = File::OpenForReading(path);
-  if (!file) return Propagate(file);
-  const auto index = ReadShardIndex(SourceOf(*file), path);
-  if (!index) return Propagate(index);
-  auto source = std::make_unique<SafetensorsSource>(std::move(attachments));
-  source->AddMetadata(index->metadata);
-  const std::string directory = fs::path(path).parent_path().string();
-  for (const std::string& shard : index->shards) {
-    if (auto added = source->AddFile(Join(directory, shard)); !added) {
-      return Fail(added.error().code, "{}: shard {}: {}", path, Quote(shard), added.error().message);
-    }
-  }
-  if (auto agrees = source->CheckAgainst(*index, path); !agrees) return Propagate(agrees);
-  return source;
+  return OpenShardedSource(kSafetensors, path, std::move(attachments));
 }
 
 }  // namespace ingot
