@@ -20,8 +20,17 @@ namespace {
 
 // Source bytes per block. Large enough to amortize a task, small enough that a dozen blocks in flight are a few MiB.
 constexpr uint64_t kBlockBytes = 1 << 20;
+// Of a tensor with strides: of a transposed one, a block takes one read for each stored row, however long the pieces.
+constexpr uint64_t kStridedBlockBytes = 4 << 20;
 
 const TensorPlan kRaw;
+
+// The size of a block of a tensor that is kept; of one with strides, whole rows or, if they are longer, elements.
+uint64_t KeptBlockBytes(const SourceTensor& t) {
+  if (t.strides.empty()) return kBlockBytes;
+  const uint64_t row_bytes = MatrixCols(t) * InfoOf(t.dtype).size;
+  return row_bytes > kStridedBlockBytes ? kStridedBlockBytes : kStridedBlockBytes / row_bytes * row_bytes;
+}
 
 // A piece of one tensor. Blocks are recycled: their memory stays warm.
 struct Block {
@@ -105,9 +114,9 @@ class Pipeline {
       return hasher_.Update(t.file, std::min(t.offset + done, source_.files()[t.file].size), {});
     }
     block.source.resize(block.rows * row_bytes_);
-    if (t.encoded != nullptr) {
-      const uint64_t cols = MatrixCols(t);
-      return ReadElements(source_, t, block.first_row * cols, block.rows * cols, block.source);
+    if (t.encoded != nullptr || !t.strides.empty()) {
+      const uint64_t size = InfoOf(t.dtype).size;
+      return ReadElements(source_, t, block.first_row * row_bytes_ / size, block.source.size() / size, block.source);
     }
     const uint64_t offset = t.offset + block.first_row * row_bytes_;
     if (auto read = source_.Read(t.file, offset, block.source); !read) return read;
@@ -122,12 +131,12 @@ class Pipeline {
     if (job.method.kind == MethodKind::kKeep) {
       row_bytes_ = 1;
       rows_ = t.encoded != nullptr ? t.encoded->block_count() : t.size;
-      block_rows_ = t.encoded != nullptr ? 1 : kBlockBytes;
+      block_rows_ = t.encoded != nullptr ? 1 : KeptBlockBytes(t);
       return {};
     }
     rows_ = MatrixRows(t);
     row_bytes_ = MatrixCols(t) * InfoOf(t.dtype).size;
-    block_rows_ = std::max<uint64_t>(kBlockBytes / row_bytes_, 1);
+    block_rows_ = std::max<uint64_t>((t.strides.empty() ? kBlockBytes : kStridedBlockBytes) / row_bytes_, 1);
     auto encoder = MakeEncoder(job);
     if (!encoder) return Propagate(encoder);
     encoder_ = std::move(*encoder);

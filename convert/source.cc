@@ -8,6 +8,7 @@
 #include "convert/gguf/gguf_source.h"
 #include "convert/huggingface.h"
 #include "convert/import/imported_source.h"
+#include "convert/strided.h"
 #include "kernels/widen.h"
 #include "runtime/file.h"
 
@@ -77,6 +78,7 @@ uint64_t MatrixRows(const SourceTensor& tensor) {
 
 Status ReadElements(const Source& source, const SourceTensor& tensor, uint64_t first, uint64_t count,
                     std::span<std::byte> out) {
+  if (tensor.encoded == nullptr && !tensor.strides.empty()) return ReadStrided(source, tensor, first, count, out);
   if (tensor.encoded == nullptr)
     return source.Read(tensor.file, tensor.offset + first * InfoOf(tensor.dtype).size, out);
   std::vector<float> values(count);

@@ -17,15 +17,17 @@ namespace ingot {
 
 class EncodedTensor;
 
-// One tensor of a source: dense, row-major, `size` bytes at `offset` of file `file`; or quantized.
+// One tensor of a source: dense, `size` bytes, row-major at `offset` of file `file` unless it has strides; or
+// quantized.
 struct SourceTensor {
   std::string name;
   DType dtype;
   std::vector<uint64_t> shape;  // up to 8 dimensions; empty for a scalar
   uint32_t file;                // index into files(); of a quantized one, where its codes are
-  uint64_t offset;
-  uint64_t size;  // in the source; of a quantized one, of all that belongs to it
+  uint64_t offset;              // of the first element
+  uint64_t size;                // of all elements; of a quantized one, in the source, of all that belongs to it
   std::shared_ptr<const EncodedTensor> encoded = nullptr;  // if it is quantized
+  std::vector<uint64_t> strides = {};  // how far apart elements of each dimension lie, in elements; empty: row-major
 };
 
 // Rows and columns of the matrix that a tensor is quantized as: the last dimension, and the product of the others.
@@ -69,9 +71,8 @@ Status ReadElements(const Source& source, const SourceTensor& tensor, uint64_t f
                     std::span<std::byte> out);
 
 // Opens any source, detected by content, not by extension: a directory in the Hugging Face layout
-// (model.safetensors.index.json, else model.safetensors, else the only checkpoint file in it), a .safetensors or a
-// .gguf file. Everything in the headers is checked before this returns. Errors: kIo, kBadInput; each names the file,
-// the tensor and the values.
+// (convert/huggingface.h), a .safetensors, .gguf or PyTorch file. Everything in the headers is checked before this
+// returns. Errors: kIo, kBadInput; each names the file, the tensor and the values.
 Result<std::unique_ptr<Source>> OpenSource(const std::string& path);
 
 }  // namespace ingot
