@@ -24,6 +24,7 @@ constexpr std::array kKinds = {
     KindRow{FileKind::kIngot, "Ingot file", true, "\x89INGOT\r\n"},
     KindRow{FileKind::kZip, "zip archive (PyTorch checkpoint)", true, "PK\x03\x04"},
     KindRow{FileKind::kPickle, "pickle (PyTorch checkpoint)", true, ""},
+    KindRow{FileKind::kTar, "tar archive", false, ""},
     KindRow{FileKind::kJson, "JSON text", false, ""},
     KindRow{FileKind::kGitLfsPointer, "Git LFS pointer", false, "version https://git-lfs.github.com/spec/"},
 };
@@ -52,6 +53,9 @@ bool LooksLikePickle(std::string_view head) {
   return head.size() >= 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5;
 }
 
+// The magic in the header of the first member.
+bool LooksLikeTar(std::string_view head) { return head.size() >= 262 && head.substr(257, 5) == "ustar"; }
+
 // Text from the first byte on, so that a length in front of a safetensors header is not taken for it.
 bool LooksLikeJson(std::string_view head) {
   const size_t first = head.find_first_not_of(kJsonSpace);
@@ -74,6 +78,7 @@ Result<FileKind> DetectKind(const ByteSource& source) {
   for (const KindRow& row : kKinds) {
     if (!row.magic.empty() && head.starts_with(row.magic)) return row.kind;
   }
+  if (LooksLikeTar(head)) return FileKind::kTar;
   if (LooksLikeJson(head)) return FileKind::kJson;
   if (LooksLikeSafetensors(head)) return FileKind::kSafetensors;
   if (LooksLikePickle(head)) return FileKind::kPickle;

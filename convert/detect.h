@@ -18,6 +18,7 @@ enum class FileKind : uint8_t {
   kIngot,
   kZip,            // what torch.save writes
   kPickle,         // what torch.save wrote before
+  kTar,            // what torch.save wrote long ago
   kJson,           // an index, a config: belongs to a checkpoint but is none
   kGitLfsPointer,  // stands for a file that was not downloaded
 };

@@ -8,6 +8,7 @@
 #include "convert/gguf/gguf_source.h"
 #include "convert/huggingface.h"
 #include "convert/import/imported_source.h"
+#include "convert/pytorch/pytorch_source.h"
 #include "convert/strided.h"
 #include "kernels/widen.h"
 #include "runtime/file.h"
@@ -29,8 +30,9 @@ constexpr std::array kKinds = {
     KindRow{FileKind::kSafetensors, &OpenSafetensorsFile, ""},
     KindRow{FileKind::kIngot, nullptr, "Ingot files are not read as a source yet"},
     KindRow{FileKind::kGguf, &OpenGgufFile, ""},
-    KindRow{FileKind::kZip, nullptr, "PyTorch checkpoints are not read yet"},
-    KindRow{FileKind::kPickle, nullptr, "PyTorch checkpoints are not read yet"},
+    KindRow{FileKind::kZip, &OpenPyTorchFile, ""},
+    KindRow{FileKind::kPickle, &OpenPyTorchFile, ""},
+    KindRow{FileKind::kTar, nullptr, "PyTorch checkpoints from before torch 0.2 are not read"},
     KindRow{FileKind::kGitLfsPointer, nullptr, "the file itself was not downloaded (git lfs pull fetches it)"},
     KindRow{FileKind::kJson, nullptr, "give the checkpoint itself, or the directory that holds it"},
 };
@@ -59,7 +61,7 @@ Result<std::unique_ptr<Source>> OpenDirectory(const std::string& path) {
     case CheckpointPath::Layout::kSafetensorsIndex:
       return OpenSafetensorsIndex(checkpoint->path, std::move(*attachments));
     case CheckpointPath::Layout::kPyTorchIndex:
-      return Fail(ErrorCode::kBadInput, "{}: PyTorch checkpoints are not read yet", checkpoint->path);
+      return OpenPyTorchIndex(checkpoint->path, std::move(*attachments));
     case CheckpointPath::Layout::kFile:
       break;
   }
