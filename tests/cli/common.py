@@ -14,6 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 VALID = ROOT / "tests" / "vectors" / "valid"
 INVALID = ROOT / "tests" / "vectors" / "invalid"
 SAFETENSORS = ROOT / "tests" / "fixtures" / "safetensors"
+PYTORCH = ROOT / "tests" / "fixtures" / "pytorch"
 MODEL = ROOT / "models" / "austen-llama"
 COMMANDS = ("convert", "inspect", "validate", "export", "diff", "edit", "presets")
 
