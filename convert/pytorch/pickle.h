@@ -11,6 +11,16 @@
 
 namespace ingot {
 
+// What one pickle may hold.
+inline constexpr uint64_t kMaxPickleSize = uint64_t{256} << 20;
+inline constexpr size_t kMaxPickleValues = size_t{1} << 23;
+inline constexpr size_t kMaxPickleStack = size_t{1} << 20;
+inline constexpr size_t kMaxPickleMarks = 256;
+inline constexpr uint8_t kMaxPickleDepth = 64;         // of values in values
+inline constexpr uint32_t kMaxPickleText = 16u << 20;  // bytes
+inline constexpr size_t kMaxPickleGlobalName = 256;    // bytes of a module, or of a name in it
+inline constexpr uint32_t kMaxPickleMemo = 1u << 23;   // numbers of remembered values are below
+
 enum class PickleKind : uint8_t { kNone, kBool, kInt, kFloat, kText, kTuple, kList, kDict, kGlobal, kStorage, kTensor };
 
 // 24 bytes: there is one for each number of each shape, and an attacker's file has one per byte.

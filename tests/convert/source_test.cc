@@ -135,8 +135,9 @@ TEST_CASE("reading") {
 TEST_CASE("files of other kinds are named") {
   const TempDirectory dir;
   CHECK(Has(ErrorOf(dir.Write("a.safetensors", "GGUF\3\0\0\0"s)), "a.safetensors: truncated: "));
-  CHECK(Has(ErrorOf(dir.Write("b", "PK\x03\x04rest")), "PyTorch checkpoints are not read yet"));
-  CHECK(Has(ErrorOf(dir.Write("c", "\x80\x02rest")), "PyTorch checkpoints are not read yet"));
+  CHECK(Has(ErrorOf(dir.Write("b", "PK\x03\x04rest")), "truncated: a zip archive"));
+  CHECK(Has(ErrorOf(dir.Write("c", "\x80\x02rest")), "a pickle, but not a PyTorch checkpoint"));
+  CHECK(Has(ErrorOf(dir.Write("j", std::string(257, 'x') + "ustar")), "a tar archive: PyTorch checkpoints from before"));
   CHECK(Has(ErrorOf(dir.Write("d", "\x89INGOT\r\n")), "Ingot"));
   CHECK(Has(ErrorOf(dir.Write("e", "")), "an empty file"));
   CHECK(Has(ErrorOf(dir.Write("f", "hello")), "not a checkpoint: neither"));
@@ -169,9 +170,9 @@ TEST_CASE("which file of a directory is the checkpoint") {
   dir.Write("other.pt", "PK\x03\x04");
   CHECK(Has(ErrorOf(dir.path()), "several checkpoint files, name one of them: 'only.safetensors', 'other.pt'"));
   dir.Write("pytorch_model.bin", "PK\x03\x04");
-  CHECK(Has(ErrorOf(dir.path()), "pytorch_model.bin: a zip archive (PyTorch checkpoint): PyTorch"));
+  CHECK(Has(ErrorOf(dir.path()), "pytorch_model.bin: truncated: a zip archive"));
   dir.Write("pytorch_model.bin.index.json", "{}");
-  CHECK(Has(ErrorOf(dir.path()), "pytorch_model.bin.index.json: PyTorch checkpoints are not read yet"));
+  CHECK(Has(ErrorOf(dir.path()), "pytorch_model.bin.index.json: no weight_map"));
   dir.Write("model.safetensors", Safetensors({"single"}));
   source = OpenSource(dir.path());
   REQUIRE(source);
