@@ -30,10 +30,12 @@ class FileSource final : public Source {
   Status Read(uint32_t file, uint64_t offset, std::span<std::byte> out) const override {
     if (file >= handles_.size()) return Fail(ErrorCode::kUsage, "no file {} in this source", file);
     // The kernel is asked for what lies ahead, so that the disk works while the threads compute. Nothing happens if it
-    // is in the page cache already.
-    constexpr uint64_t kAhead = 16 << 20;
-    posix_fadvise(handles_[file].descriptor(), static_cast<off_t>(offset + kAhead), static_cast<off_t>(out.size()),
-                  POSIX_FADV_WILLNEED);
+    // is in the page cache already. Small reads are the pieces of a tensor with strides, in an order of their own.
+    constexpr uint64_t kAhead = 16 << 20, kLeast = 4096;
+    if (out.size() >= kLeast) {
+      posix_fadvise(handles_[file].descriptor(), static_cast<off_t>(offset + kAhead), static_cast<off_t>(out.size()),
+                    POSIX_FADV_WILLNEED);
+    }
     return handles_[file].ReadAt(offset, out);
   }
 

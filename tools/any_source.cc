@@ -1,6 +1,9 @@
 #include "tools/any_source.h"
 
+#include <tbb/enumerable_thread_specific.h>
+
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <numeric>
 #include <utility>
@@ -9,6 +12,7 @@
 #include "convert/encoded_tensor.h"
 #include "convert/huggingface.h"
 #include "convert/source.h"
+#include "format/checked.h"
 #include "kernels/widen.h"
 #include "runtime/model.h"
 #include "runtime/tensor_reader.h"
@@ -74,12 +78,36 @@ class SourceValues : public TensorValues {
   }
   bool is_raw() const override { return tensor_.encoded == nullptr; }
   Status ReadRaw(uint64_t first, uint64_t count, std::byte* out) const override {
-    return ReadElements(source_, tensor_, first, count, {out, count * InfoOf(tensor_.dtype).size});
+    const uint64_t size = InfoOf(tensor_.dtype).size;
+    if (tensor_.strides.empty()) return ReadElements(source_, tensor_, first, count, {out, count * size});
+    Window& window = windows_.local();
+    if (first < window.first || !InRange((first - window.first) * size, count * size, window.bytes.size())) {
+      if (auto filled = Fill(window, first, count); !filled) {
+        window.bytes.clear();
+        return filled;
+      }
+    }
+    std::memcpy(out, window.bytes.data() + (first - window.first) * size, count * size);
+    return {};
   }
 
  private:
+  // Of a tensor with strides: what is read next is fetched too, in pieces long enough to be worth it.
+  struct Window {
+    uint64_t first = 0;
+    std::vector<std::byte> bytes;
+  };
+  Status Fill(Window& window, uint64_t first, uint64_t count) const {
+    constexpr uint64_t kElements = uint64_t{1} << 19;
+    const uint64_t size = InfoOf(tensor_.dtype).size;
+    window.first = first;
+    window.bytes.resize(std::min(std::max(count, kElements), tensor_.size / size - first) * size);
+    return ReadElements(source_, tensor_, first, window.bytes.size() / size, window.bytes);
+  }
+
   const Source& source_;
   const SourceTensor& tensor_;
+  mutable tbb::enumerable_thread_specific<Window> windows_;
 };
 
 class SourceAccess : public TensorAccess {
