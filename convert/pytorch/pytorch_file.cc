@@ -57,19 +57,21 @@ Status CheckNotes(const ByteSource& source, const ZipDirectory& zip, const std::
   const auto order = ReadNote(source, zip, root + "byteorder", what);
   if (!order) return Propagate(order);
   if (!order->empty() && *order != "little") return Bad(what, "byte order {}, only 'little' is read", Quote(*order));
-  const auto version = ReadNote(source, zip, root + "version", what);
-  if (!version) return Propagate(version);
-  int number = 0;
-  const auto [end, error] = std::from_chars(version->data(), version->data() + version->size(), number);
-  if (!version->empty() && (error != std::errc() || end != version->data() + version->size() || number < 1)) {
-    return Bad(what, "archive version {} is not a number", Quote(*version));
+  for (const char* name : {"version", ".data/version"}) {
+    const auto version = ReadNote(source, zip, root + name, what);
+    if (!version) return Propagate(version);
+    int number = 0;
+    const auto [end, error] = std::from_chars(version->data(), version->data() + version->size(), number);
+    if (!version->empty() && (error != std::errc() || end != version->data() + version->size() || number < 1)) {
+      return Bad(what, "archive version {} is not a number", Quote(*version));
+    }
+    if (number > kMaxZipVersion) return Bad(what, "archive version {}, at most {} is read", number, kMaxZipVersion);
   }
-  if (number > kMaxZipVersion) return Bad(what, "archive version {}, at most {} is read", number, kMaxZipVersion);
   return {};
 }
 
-// A storage is the member of its key. Its CRC is not checked: torch does not either, its option to leave CRCs out is
-// meant for storages, and they are read in pieces of any size and order.
+// A storage is the member of its key. Its CRC is not checked: it is read in pieces, in any order, and torch itself
+// reads files whose CRCs are wrong, which it can be told to write.
 Result<std::vector<StorageRange>> FindMembers(const Pickle& pickle, const ZipDirectory& zip, const std::string& root,
                                               const std::string& what) {
   std::vector<StorageRange> ranges;

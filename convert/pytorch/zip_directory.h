@@ -35,7 +35,7 @@ struct ZipDirectory {
 // and the member; what `source` returns.
 Result<ZipDirectory> ReadZipDirectory(const ByteSource& source, const std::string& what);
 
-// Reads a member and compares its CRC. 0 is what a writer leaves that was told not to compute any.
+// Reads a member and compares its CRC. 0 is taken as "none was computed".
 Status CheckZipMember(const ByteSource& source, const ZipMember& member, const std::string& what);
 
 }  // namespace ingot

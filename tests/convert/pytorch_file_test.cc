@@ -185,6 +185,7 @@ TEST_CASE("an archive must be one of torch's") {
   CHECK(Has(MessageOf(zip.Bytes()), "archive version 11, at most 10 is read"));
   zip.members[3].data = "3.5";
   CHECK(Has(MessageOf(zip.Bytes()), "archive version '3.5' is not a number"));
+  CHECK(Has(MessageOf(ZipWith({.name = "m/.data/version", .data = "11"})), "archive version 11"));
   zip.members[3].data = "10\n";
   CHECK(MessageOf(zip.Bytes()) == "accepted");
   zip.members[0].crc = 1;
