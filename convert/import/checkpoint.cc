@@ -41,17 +41,17 @@ std::string ShapeText(const std::vector<uint64_t>& shape) {
 
 }  // namespace
 
-Result<CheckpointConfigs> CheckpointConfigs::Read(const Source& source) {
+Result<CheckpointConfigs> CheckpointConfigs::Read(const std::vector<SourceAttachment>& files) {
   CheckpointConfigs out;
-  const std::pair<std::string_view, Config*> files[] = {
+  const std::pair<std::string_view, Config*> known[] = {
       {"config.json", &out.config},
       {"quantize_config.json", &out.quantize_config},
       {"quant_config.json", &out.quantize_config},
       {"quantization_map.json", &out.quanto_map},
       {"quanto_qmap.json", &out.quanto_map},
   };
-  for (const auto& [name, config] : files) {
-    for (const SourceAttachment& attachment : source.attachments()) {
+  for (const auto& [name, config] : known) {
+    for (const SourceAttachment& attachment : files) {
       if (attachment.name != name || !config->empty()) continue;
       auto read = ReadConfig(attachment);
       if (!read) return Propagate(read);

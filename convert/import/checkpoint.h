@@ -24,8 +24,8 @@ struct CheckpointConfigs {
   Config quantize_config;  // quantize_config.json or quant_config.json
   Config quanto_map;       // quanto_qmap.json or quantization_map.json
 
-  // Reads those among a source's attachments. Errors: kBadInput, kIo.
-  static Result<CheckpointConfigs> Read(const Source& source);
+  // Reads those among the files beside a checkpoint. Errors: kBadInput, kIo.
+  static Result<CheckpointConfigs> Read(const std::vector<SourceAttachment>& files);
 };
 
 // Immutable once made. `source` must outlive it.

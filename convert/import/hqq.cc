@@ -202,6 +202,9 @@ Status ImportModule(const Checkpoint& c, const std::string& p, Imports& imports)
 
 Status ImportHqq(const Checkpoint& checkpoint, Imports& imports) {
   for (const std::string& module : checkpoint.Modules(".W_q")) {
+    // A plain weight may have the name, too.
+    const bool alone = checkpoint.Find(module + ".scale") == nullptr && checkpoint.Find(module + ".zero") == nullptr;
+    if (alone && !checkpoint.quantization().Has("quant_method")) continue;
     if (auto done = ImportModule(checkpoint, module, imports); !done) return done;
   }
   return {};

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <tuple>
 
+#include "convert/huggingface.h"
 #include "convert/import/importers.h"
 #include "format/text.h"
 
@@ -19,7 +21,7 @@ constexpr std::array kImporters = {
     Importer{"HQQ", "hqq", ".W_q", &ImportHqq},
     Importer{"compressed-tensors", "compressed-tensors compressed_tensors", ".weight_packed", &ImportCompressedTensors},
     Importer{"FP8", "fp8", ".weight_scale_inv", &ImportFp8},
-    Importer{"MXFP4", "mxfp4", "_blocks", &ImportMxfp4},
+    Importer{"MXFP4", "mxfp4", "", &ImportMxfp4},
     Importer{"MLX", "", ".biases", &ImportMlx},
 };
 
@@ -55,6 +57,16 @@ bool AnyWord(std::string_view list, const Fits& fits) {
   return false;
 }
 
+// The system that wrote a checkpoint, by the names of its tensors; nullptr if it is none.
+const Importer* FindByMarks(const Checkpoint& checkpoint) {
+  for (const Importer& importer : kImporters) {
+    for (const SourceTensor& tensor : checkpoint.source().tensors()) {
+      if (AnyWord(importer.marks, [&](std::string_view word) { return tensor.name.ends_with(word); })) return &importer;
+    }
+  }
+  return nullptr;
+}
+
 // The system that wrote a checkpoint, by what its configuration says, else by the names of tensors; nullptr if it is
 // none.
 Result<const Importer*> FindImporter(const Checkpoint& checkpoint) {
@@ -70,12 +82,7 @@ Result<const Importer*> FindImporter(const Checkpoint& checkpoint) {
     return Fail(ErrorCode::kBadInput, "{}: quant_method is {}, which cannot be imported", config.what(),
                 Quote(**method));
   }
-  for (const Importer& importer : kImporters) {
-    for (const SourceTensor& tensor : checkpoint.source().tensors()) {
-      if (AnyWord(importer.marks, [&](std::string_view word) { return tensor.name.ends_with(word); })) return &importer;
-    }
-  }
-  return nullptr;
+  return FindByMarks(checkpoint);
 }
 
 }  // namespace
@@ -84,7 +91,19 @@ std::span<const Importer> Importers() { return kImporters; }
 
 Result<std::unique_ptr<Source>> ImportQuantized(std::unique_ptr<Source> base) {
   if (base->kind() == "gguf") return base;  // its own types say how its tensors are stored, not a config.json beside it
-  auto configs = CheckpointConfigs::Read(*base);
+  // A file that was given by itself may be one of a folder: what lies beside it counts if its tensors ask for it.
+  std::vector<SourceAttachment> beside = base->attachments();
+  if (beside.empty()) {
+    const auto marked = Checkpoint::Make(*base, {});
+    if (!marked) return Propagate(marked);
+    if (FindByMarks(*marked) == nullptr) return base;
+    const std::string& path = base->files().front().path;
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    auto found = FindAttachments(folder.empty() ? "." : folder);
+    if (!found) return Propagate(found);
+    beside = std::move(*found);
+  }
+  auto configs = CheckpointConfigs::Read(beside);
   if (!configs) return Propagate(configs);
   return ImportQuantized(std::move(base), std::move(*configs));
 }
@@ -98,6 +117,7 @@ Result<std::unique_ptr<Source>> ImportQuantized(std::unique_ptr<Source> base, Ch
   Imports imports(*checkpoint);
   if (auto done = (*importer)->import(*checkpoint, imports); !done) return Propagate(done);
   if (imports.tensors().empty()) {
+    if (!checkpoint->quantization().Has("quant_method")) return base;  // only the names were like those of the system
     return Fail(ErrorCode::kBadInput,
                 "{}: {} says that the weights are quantized by {}, but no tensor of its kind is there",
                 checkpoint->path(), checkpoint->quantization().what(), (*importer)->name);

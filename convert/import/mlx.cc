@@ -1,5 +1,7 @@
 // MLX's affine quantization (0.32, mlx.core.quantize): NAME.weight U32 [.., K * bits / 32], a stream of codes in each
 // row; NAME.scales and NAME.biases [.., K / group_size]. W = RN(RN(scale * q) + bias), in the type of the scales.
+#include <algorithm>
+
 #include "convert/import/grouped_import.h"
 #include "convert/import/importers.h"
 #include "format/checked.h"
@@ -80,6 +82,12 @@ Status ImportModule(const Checkpoint& c, MlxFormat format, const std::string& p,
 }  // namespace
 
 Status ImportMlx(const Checkpoint& checkpoint, Imports& imports) {
+  const auto modules = checkpoint.Modules(".biases");
+  const bool quantized = std::any_of(modules.begin(), modules.end(), [&](const std::string& p) {
+    const SourceTensor* weight = checkpoint.Find(p + ".weight");
+    return weight != nullptr && weight->dtype == DType::kU32;
+  });
+  if (!quantized && checkpoint.quantization().empty()) return {};  // biases of something else
   if (checkpoint.quantization().empty()) {
     return Fail(ErrorCode::kBadInput,
                 "{}: MLX tensors, but no config.json beside them says how they are stored; convert the folder",
@@ -87,7 +95,7 @@ Status ImportMlx(const Checkpoint& checkpoint, Imports& imports) {
   }
   MlxFormat format;
   if (auto read = ReadFormat(checkpoint.quantization(), format); !read) return read;
-  for (const std::string& module : checkpoint.Modules(".biases")) {
+  for (const std::string& module : modules) {
     if (auto done = ImportModule(checkpoint, format, module, imports); !done) return done;
   }
   for (const std::string& module : checkpoint.Modules(".scales")) {

@@ -181,3 +181,18 @@ class Layouts(Imports):
         got = self.import_folder(write_folder(self.source, {**a, **b, **c}, config))
         for name, value in (("model.layers.0.up_proj", a_value), ("model.layers.1.up_proj", b_value), ("model.layers.10.up_proj", c_value)):
             self.assertEqual(differing(got[name + ".weight"][1], value), 0, name)
+
+    def test_a_file_of_a_folder(self):
+        """Its description lies beside it."""
+        folder, _ = rows("gptq")[1]
+        expected = {name: t for name, t in read_tensors(folder / "expected.safetensors").items() if ".test_input" not in name}
+        self.compare(self.import_folder(folder / "model.safetensors"), expected)
+
+    def test_names_that_only_look_like_a_system(self):
+        """Plain weights, and a config.json that is somebody else's: nothing is made of them."""
+        plain = {"attention.W_q": ("F16", self.halfs(4, 64)), "head.biases": ("F16", self.halfs(3)), "head.weight": ("F16", self.halfs(3, 4)), "my_blocks": ("I32", np.zeros(3, "<i4"))}
+        others = write_folder(self.folder / "others", {"p.weight": ("F16", self.halfs(4, 64))}, {"quantization_config": {"quant_method": "gptq", "bits": 4}})
+        self.check(0, "convert", others / "model.safetensors", self.folder / "x.ingot", "--verify")
+        source = write_folder(self.source, plain, {})
+        done = document(self.check(0, "convert", source, self.folder / "y.ingot", "--verify", "--json"))
+        self.assertEqual((done["imported"], done["tensors"]), (0, 4))
