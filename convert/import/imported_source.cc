@@ -22,6 +22,7 @@ constexpr std::array kImporters = {
     Importer{"compressed-tensors", "compressed-tensors compressed_tensors", ".weight_packed", &ImportCompressedTensors},
     Importer{"FP8", "fp8", ".weight_scale_inv", &ImportFp8},
     Importer{"MXFP4", "mxfp4", "", &ImportMxfp4},
+    Importer{"ModelOpt", "modelopt", ".weight_scale_2", &ImportModelOpt},
     Importer{"MLX", "", ".biases", &ImportMlx},
 };
 

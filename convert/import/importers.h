@@ -31,6 +31,7 @@ Status ImportHqq(const Checkpoint& checkpoint, Imports& imports);
 Status ImportCompressedTensors(const Checkpoint& checkpoint, Imports& imports);
 Status ImportFp8(const Checkpoint& checkpoint, Imports& imports);
 Status ImportMxfp4(const Checkpoint& checkpoint, Imports& imports);
+Status ImportModelOpt(const Checkpoint& checkpoint, Imports& imports);
 Status ImportMlx(const Checkpoint& checkpoint, Imports& imports);
 
 }  // namespace ingot

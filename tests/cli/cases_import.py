@@ -1,5 +1,7 @@
 """Quantized checkpoints of other systems: imported without the loss of a bit."""
 
+import json
+
 import numpy as np
 
 from common import Case, document
@@ -196,3 +198,39 @@ class Layouts(Imports):
         source = write_folder(self.source, plain, {})
         done = document(self.check(0, "convert", source, self.folder / "y.ingot", "--verify", "--json"))
         self.assertEqual((done["imported"], done["tensors"]), (0, 4))
+
+    def test_nothing_grows(self):
+        """Planes of 1 MiB and more take no more than their source and 1 %."""
+        n, k = 1024, 4096
+        groups = k // 64
+
+        def words(*shape):
+            return self.rng.integers(-2**31, 2**31, shape).astype("<i4")
+        g_idx = self.rng.permutation(np.arange(k) // 64).astype("<i4")
+        state = json.dumps({"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [n, k], "nested_blocksize": 256, "nested_dtype": "float32",
+                            "nested_offset": 0.03}).encode()
+        cases = {
+            "gptq": ({"p.qweight": ("I32", words(k // 8, n)), "p.qzeros": ("I32", words(groups, n // 8)), "p.scales": ("F16", self.halfs(groups, n)), "p.g_idx": ("I32", g_idx)},
+                     {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 64}}),
+            "hqq": ({"p.W_q": ("I32", words(-(-n * groups // 10), 64) & 0x3FFFFFFF), "p.scale": ("F16", self.halfs(n * groups, 1)), "p.zero": ("F16", self.halfs(n * groups, 1)),
+                     "p.shape": ("I64", np.array([n, k])), "p.nbits": ("I32", np.array(3, "<i4")), "p.group_size": ("I32", np.array(64, "<i4")), "p.axis": ("I32", np.array(1, "<i4"))}, {}),
+            "nf4": ({"p.weight": ("U8", self.rng.integers(0, 256, (n * k // 2, 1)).astype("u1")), "p.weight.absmax": ("U8", self.rng.integers(0, 256, n * groups).astype("u1")),
+                     "p.weight.quant_map": ("F32", np.zeros(16, "<f4")), "p.weight.nested_absmax": ("F32", self.rng.random(n * groups // 256).astype("<f4")),
+                     "p.weight.nested_quant_map": ("F32", np.linspace(-1, 1, 256).astype("<f4")),
+                     "p.weight.quant_state.bitsandbytes__nf4": ("U8", np.frombuffer(state, "u1"))}, {}),
+        }
+        for name, (tensors, config) in cases.items():
+            with self.subTest(name):
+                self.import_folder(write_folder(self.source, tensors, config))
+                shown = document(self.check(0, "inspect", self.folder / "x.ingot", "--json"))["tensors"]
+                self.assertEqual(len(shown), 1)
+                self.assertLessEqual(shown[0]["bytes"], 1.01 * sum(array.nbytes for _, array in tensors.values()))
+
+    def test_modelopt_nvfp4(self):
+        n, k = 6, 64
+        packed = self.rng.integers(0, 256, (n, k // 2)).astype("u1")
+        scale, second = self.rng.integers(1, 126, (n, k // 16)).astype("u1"), np.array(0.0123, "<f4")
+        codes = np.stack([packed & 15, packed >> 4], -1).reshape(n, k)
+        value = rounded(E2M1[codes] * (e4m3(scale) * second)[:, np.arange(k) // 16], "BF16")
+        tensors = {"p.weight": ("U8", packed), "p.weight_scale": ("F8_E4M3", scale), "p.weight_scale_2": ("F32", second), "p.input_scale": ("F32", second)}
+        self.expect(tensors, {"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}, "p.weight", value)
