@@ -20,9 +20,9 @@ Status ImportTensor(const Checkpoint& c, const std::string& name, Imports& impor
   const auto scales = c.Need(name + "_scales", {DType::kU8}, scale_shape);
   if (!scales) return Propagate(scales);
   std::vector<uint64_t> logical(shape.begin(), shape.end() - 2);
-  const auto rows = CheckedProduct(logical);
+  if (blocks->size == 0) return c.Refuse(blocks->name, "is empty");
+  const auto rows = CheckedProduct(logical);  // fits: none of the dimensions is 0
   const uint64_t cols = 32 * shape[shape.size() - 2];
-  if (*rows == 0 || cols == 0) return c.Refuse(blocks->name, "is empty");
   logical.push_back(cols);
   // torch.ldexp multiplies by 2^128, which is infinite in f32.
   std::vector<float> book = Float8Codebook(DType::kF8E8M0);
