@@ -155,7 +155,8 @@ bool IndexChecker::CheckPlane(uint32_t number, uint64_t next_chunk, uint64_t nex
   }
   const Header& h = index_.header_;
   const uint64_t stored = index_.stored_size(p);
-  if (p.offset < first_offset || p.offset % h.alignment != 0 || !InRange(p.offset, stored, h.file_end)) {
+  // The alignment is a power of two (R-HDR-5): a mask, not a division for each plane.
+  if (p.offset < first_offset || (p.offset & (h.alignment - 1)) != 0 || !InRange(p.offset, stored, h.file_end)) {
     report_.Add("R-PLN-2", place(),
                 "{} stored bytes at {}: expected at a multiple of {}, at or after {}, and within {}", stored, p.offset,
                 h.alignment, first_offset, h.file_end);
