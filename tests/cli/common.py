@@ -52,7 +52,7 @@ def read_safetensors(path):
     size = struct.unpack_from("<Q", data)[0]
     assert size % 8 == 0
     header = json.loads(data[8:8 + size])
-    assert header.pop("__metadata__")["format"] == "pt"
+    assert header.pop("__metadata__")["format"] in ("pt", "mlx")
     body, end, tensors = data[8 + size:], 0, {}
     for name, entry in header.items():
         begin, stop = entry["data_offsets"]

@@ -20,6 +20,8 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent), str(ROOT / "spec" 
 
 import common                                                               # noqa: E402
 import ingot_reader                                                         # noqa: E402
+import peer_fixtures                                                        # noqa: E402
+from peer_fixtures import rounded                                           # noqa: E402
 
 QUICK = os.environ.get("INGOT_QUICK", "0") not in ("", "0")
 NUMPY = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
@@ -100,23 +102,29 @@ def source_values(path):
 
 
 def by_the_formula(data):
-    """The values of one linear encoding from codes, scales, zero-points and offsets: s * (m(q) - z) - o, outliers added."""
+    """The values of one linear encoding from codes, scales, zero-points, ...: (s * (m(q) - z) - o) * t, outliers added, with its roundings."""
     rows, columns = data.p.rows, data.p.columns
     group = np.arange(rows)[:, None] // data.p.group_rows, np.arange(columns)[None, :] // data.p.group_columns
-    codes, book = data.codes(), data.codebook()
+    codes, book, order = data.codes(), data.codebook(), data.permutation()
     values = codes.astype(np.float32) if book is None else book[codes]
-    scales, zero_points, offsets = data.operand("s"), data.operand("z"), data.operand("o")
+    scales, zero_points, offsets, column_scales = (data.operand(name) for name in "szot")
+    arithmetic, result = (("F32", "F16", "BF16")[kind] for kind in (data.p.arithmetic, data.p.result))
     with np.errstate(all="ignore"):
         if zero_points is not None:
-            values = values - zero_points[group]
+            values = rounded(values - zero_points[group], arithmetic)
         if scales is not None:
-            values = scales[group] * values
+            values = rounded(scales[group] * values, arithmetic)
         if offsets is not None:
-            values = values - offsets[group]
+            values = rounded(values - offsets[group], arithmetic)
+        if order is not None:
+            values = values[:, np.argsort(order)]
+        if column_scales is not None:
+            values = rounded(values * column_scales[None, :], arithmetic)
         if data.outliers() is not None:
             r, c, h = data.outliers()
             values[r, c] = values[r, c] + h
-    assert values.dtype == np.float32 and data.operand("t") is None and data.permutation() is None
+        values = rounded(values, result)
+    assert values.dtype == np.float32
     return values
 
 
@@ -201,6 +209,13 @@ class ReadersAgree(common.Case):
         for source in sources:
             with self.subTest(source.parent.name):
                 self.compare(source, (), {})
+
+    def test_imported_from_other_systems(self):
+        """The specification's reader decodes what the importers made to the same bits."""
+        for system in ("gptq", "awq", "bitsandbytes", "quanto", "hqq", "compressed_tensors", "mlx"):
+            for folder, _ in peer_fixtures.rows(system):
+                with self.subTest(f"{system}/{folder.name}"):
+                    self.compare(folder, (), {})
 
     def test_odd_shapes_and_values(self):
         source = odd_checkpoint(self.folder / "odd.safetensors")
