@@ -47,24 +47,24 @@ constexpr uint16_t kAdded = 0x8000;
 // ---- types
 
 // bits, group, zero-point, codebook, s, o
-constexpr GgufLinear kQ1_0{1, 128, 0, kSigns, Half(0), kNone, UnpackQ1_0, DecodeQ1_0};
-constexpr GgufLinear kQ2_0{2, 64, 1, {}, Half(0), kNone, UnpackQ2_0, DecodeQ2_0};
-constexpr GgufLinear kQ4_0{4, 32, 8, {}, Half(0), kNone, UnpackQ4_0, DecodeQ4_0};
-constexpr GgufLinear kQ4_1{4, 32, 0, {}, Half(0), Half(2, kAdded), UnpackQ4_1, DecodeQ4_1};
-constexpr GgufLinear kQ5_0{5, 32, 16, {}, Half(0), kNone, UnpackQ5_0, DecodeQ5_0};
-constexpr GgufLinear kQ5_1{5, 32, 0, {}, Half(0), Half(2, kAdded), UnpackQ5_1, DecodeQ5_1};
-constexpr GgufLinear kQ8_0{8, 32, 128, {}, Half(0), kNone, UnpackQ8_0, DecodeQ8_0};
-constexpr GgufLinear kQ2_K{2, 16, 0, {}, Codes(4, 80), Codes(4, 82), UnpackQ2_K, DecodeQ2_K};
-constexpr GgufLinear kQ3_K{3, 16, 4, {}, Codes(6, 108, 32), kNone, UnpackQ3_K, DecodeQ3_K};
-constexpr GgufLinear kQ4_K{4, 32, 0, {}, Codes(6, 0), Codes(6, 2), UnpackQ4_K, DecodeQ4_K};
-constexpr GgufLinear kQ5_K{5, 32, 0, {}, Codes(6, 0), Codes(6, 2), UnpackQ5_K, DecodeQ5_K};
-constexpr GgufLinear kQ6_K{6, 16, 32, {}, Codes(8, 208, 128), kNone, UnpackQ6_K, DecodeQ6_K};
-constexpr GgufLinear kIq4Nl{4, 32, 0, kIq4, Half(0), kNone, UnpackIq4Nl, DecodeIq4Nl};
-constexpr GgufLinear kIq4Xs{4, 32, 0, kIq4, Codes(6, 0, 32), kNone, UnpackIq4Xs, DecodeIq4Xs};
-constexpr GgufLinear kTq1_0{2, 256, 1, {}, Half(52), kNone, UnpackTq1_0, DecodeTq1_0};
-constexpr GgufLinear kTq2_0{2, 256, 1, {}, Half(64), kNone, UnpackTq2_0, DecodeTq2_0};
-constexpr GgufLinear kMxfp4{4, 32, 0, kFp4, Codes(kHalfE8M0), kNone, UnpackMxfp4, DecodeMxfp4};
-constexpr GgufLinear kNvfp4{4, 16, 0, kFp4, Codes(kHalfUe4M3), kNone, UnpackNvfp4, DecodeNvfp4};
+constexpr GgufLinear kQ1_0{1, 128, 0, kSigns, Half(0), kNone, UnpackQ1_0, DecodeQ1_0, PackQ1_0};
+constexpr GgufLinear kQ2_0{2, 64, 1, {}, Half(0), kNone, UnpackQ2_0, DecodeQ2_0, PackQ2_0};
+constexpr GgufLinear kQ4_0{4, 32, 8, {}, Half(0), kNone, UnpackQ4_0, DecodeQ4_0, PackQ4_0};
+constexpr GgufLinear kQ4_1{4, 32, 0, {}, Half(0), Half(2, kAdded), UnpackQ4_1, DecodeQ4_1, PackQ4_1};
+constexpr GgufLinear kQ5_0{5, 32, 16, {}, Half(0), kNone, UnpackQ5_0, DecodeQ5_0, PackQ5_0};
+constexpr GgufLinear kQ5_1{5, 32, 0, {}, Half(0), Half(2, kAdded), UnpackQ5_1, DecodeQ5_1, PackQ5_1};
+constexpr GgufLinear kQ8_0{8, 32, 128, {}, Half(0), kNone, UnpackQ8_0, DecodeQ8_0, PackQ8_0};
+constexpr GgufLinear kQ2_K{2, 16, 0, {}, Codes(4, 80), Codes(4, 82), UnpackQ2_K, DecodeQ2_K, PackQ2_K};
+constexpr GgufLinear kQ3_K{3, 16, 4, {}, Codes(6, 108, 32), kNone, UnpackQ3_K, DecodeQ3_K, PackQ3_K};
+constexpr GgufLinear kQ4_K{4, 32, 0, {}, Codes(6, 0), Codes(6, 2), UnpackQ4_K, DecodeQ4_K, PackQ4_K};
+constexpr GgufLinear kQ5_K{5, 32, 0, {}, Codes(6, 0), Codes(6, 2), UnpackQ5_K, DecodeQ5_K, PackQ5_K};
+constexpr GgufLinear kQ6_K{6, 16, 32, {}, Codes(8, 208, 128), kNone, UnpackQ6_K, DecodeQ6_K, PackQ6_K};
+constexpr GgufLinear kIq4Nl{4, 32, 0, kIq4, Half(0), kNone, UnpackIq4Nl, DecodeIq4Nl, PackIq4Nl};
+constexpr GgufLinear kIq4Xs{4, 32, 0, kIq4, Codes(6, 0, 32), kNone, UnpackIq4Xs, DecodeIq4Xs, PackIq4Xs};
+constexpr GgufLinear kTq1_0{2, 256, 1, {}, Half(52), kNone, UnpackTq1_0, DecodeTq1_0, PackTq1_0};
+constexpr GgufLinear kTq2_0{2, 256, 1, {}, Half(64), kNone, UnpackTq2_0, DecodeTq2_0, PackTq2_0};
+constexpr GgufLinear kMxfp4{4, 32, 0, kFp4, Codes(kHalfE8M0), kNone, UnpackMxfp4, DecodeMxfp4, PackMxfp4};
+constexpr GgufLinear kNvfp4{4, 16, 0, kFp4, Codes(kHalfUe4M3), kNone, UnpackNvfp4, DecodeNvfp4, PackNvfp4};
 
 constexpr GgufType Raw(uint32_t id, std::string_view name, DType dtype, uint32_t bytes) {
   return {id, name, GgufImport::kRaw, dtype, bytes, 1, nullptr, {}};

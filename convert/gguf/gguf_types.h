@@ -29,6 +29,8 @@ struct GgufOperand {
 // The codes of `count` blocks that follow each other: a byte per element; a byte per group of s and of o where those
 // have codes.
 using GgufUnpack = void(const std::byte* blocks, uint64_t count, uint8_t* codes, uint8_t* s, uint8_t* o);
+// The reverse of GgufUnpack. The blocks must be zero; their f16 are left to the caller.
+using GgufPack = void(const uint8_t* codes, const uint8_t* s, const uint8_t* o, uint64_t count, std::byte* blocks);
 // The values of one block, by ggml's own formula.
 using GgufDecode = void(const std::byte* block, float* out);
 
@@ -40,6 +42,7 @@ struct GgufLinear {
   GgufOperand s, o;
   GgufUnpack* unpack;
   GgufDecode* decode;
+  GgufPack* pack;
 };
 
 struct GgufType {
