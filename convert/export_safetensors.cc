@@ -1,16 +1,11 @@
 #include "convert/export_safetensors.h"
 
-#include <tbb/info.h>
-#include <tbb/parallel_pipeline.h>
-#include <tbb/task_arena.h>
-
 #include <algorithm>
-#include <atomic>
-#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "convert/export_stream.h"
 #include "convert/safetensors.h"
 #include "format/checked.h"
 #include "format/text.h"
@@ -93,14 +88,22 @@ Result<std::string> PlaceTensors(const Model& model, std::vector<SafetensorsPlan
 // A tensor that blocks are decoded from; freed with the last of them.
 using SharedReader = std::shared_ptr<const TensorReader>;
 
-struct Block {
-  SharedReader reader;
-  const SafetensorsPlan::Tensor* tensor;
-  uint64_t first, count;
-  std::vector<std::byte> bytes;  // of the new file
-  Status status;
-};
-using BlockPtr = std::shared_ptr<Block>;
+// Elements [first, first + count) of a tensor, as bytes of the new file.
+Status DecodeBlock(const TensorReader& reader, const SafetensorsPlan::Tensor& tensor, uint64_t first, uint64_t count,
+                   std::vector<std::byte>& bytes) {
+  bytes.resize(count * InfoOf(tensor.dtype).size);
+  if (tensor.verbatim) return reader.ReadRaw(first, count, bytes.data());
+  if (reader.is_raw() && reader.dtype() == DType::kF64) {
+    std::vector<std::byte> stored(count * sizeof(double));
+    if (auto read = reader.ReadRaw(first, count, stored.data()); !read) return read;
+    NarrowFromF64(tensor.dtype, stored.data(), count, bytes.data());
+    return {};
+  }
+  std::vector<float> values(count);
+  if (auto decoded = reader.Decode(first, count, values.data()); !decoded) return decoded;
+  NarrowFromF32(tensor.dtype, values.data(), count, bytes.data());
+  return {};
+}
 
 // Cuts the tensors of a plan into blocks, opening one tensor after the other.
 class BlockSource {
@@ -108,29 +111,27 @@ class BlockSource {
   BlockSource(const Model& model, const std::vector<SafetensorsPlan::Tensor>& tensors)
       : model_(model), tensors_(tensors) {}
 
-  // The next block, or nothing at the end. A tensor that cannot be opened gives a block with the error.
-  BlockPtr Next() {
+  // The next block, or nothing at the end.
+  Result<std::unique_ptr<ExportBlock>> Next() {
     while (at_ < tensors_.size() && first_ == tensors_[at_].elements) {
       ++at_;
       first_ = 0;
       reader_.reset();
     }
     if (at_ == tensors_.size()) return nullptr;
-    auto block = std::make_shared<Block>();
-    block->tensor = &tensors_[at_];
+    const SafetensorsPlan::Tensor* tensor = &tensors_[at_];
     if (reader_ == nullptr) {
-      auto opened = TensorReader::Open(model_, tensors_[at_].number);
-      if (!opened) {
-        block->status = Propagate(opened);
-        return block;
-      }
+      auto opened = TensorReader::Open(model_, tensor->number);
+      if (!opened) return Propagate(opened);
       reader_ = std::make_shared<const TensorReader>(std::move(*opened));
     }
-    block->reader = reader_;
-    block->first = first_;
-    block->count = std::min(kBlockElements, tensors_[at_].elements - first_);
-    first_ += block->count;
-    return block;
+    const uint64_t first = first_, count = std::min(kBlockElements, tensor->elements - first_);
+    first_ += count;
+    return std::make_unique<ExportBlock>(
+        ExportBlock{tensor->offset + first * InfoOf(tensor->dtype).size,
+                    [reader = reader_, tensor, first, count](std::vector<std::byte>& bytes) {
+                      return DecodeBlock(*reader, *tensor, first, count, bytes);
+                    }});
   }
 
  private:
@@ -140,25 +141,6 @@ class BlockSource {
   uint64_t first_ = 0;
   SharedReader reader_;
 };
-
-// Fills in the bytes of a block.
-void DecodeBlock(Block& block) {
-  if (!block.status) return;
-  block.bytes.resize(block.count * InfoOf(block.tensor->dtype).size);
-  if (block.tensor->verbatim) {
-    block.status = block.reader->ReadRaw(block.first, block.count, block.bytes.data());
-    return;
-  }
-  if (block.reader->is_raw() && block.reader->dtype() == DType::kF64) {
-    std::vector<std::byte> stored(block.count * sizeof(double));
-    block.status = block.reader->ReadRaw(block.first, block.count, stored.data());
-    if (block.status) NarrowFromF64(block.tensor->dtype, stored.data(), block.count, block.bytes.data());
-    return;
-  }
-  std::vector<float> values(block.count);
-  block.status = block.reader->Decode(block.first, block.count, values.data());
-  if (block.status) NarrowFromF32(block.tensor->dtype, values.data(), block.count, block.bytes.data());
-}
 
 }  // namespace
 
@@ -188,35 +170,7 @@ Result<SafetensorsPlan> SafetensorsPlan::Make(const Model& model, const std::vec
 Status SafetensorsPlan::Write(const Model& model, OutputFile& out, const ProgressFn& progress) const {
   if (auto put = out.WriteAt(0, AsBytes(header_)); !put) return put;
   BlockSource source(model, tensors_);
-  uint64_t done = header_.size();
-  Status status;                     // of the writing stage
-  std::atomic<bool> failed = false;  // the same, for the reading stage
-  const auto next = [&](tbb::flow_control& control) -> BlockPtr {
-    // Isolated: while its planes are read in parallel, this thread must not take up the decoding of blocks.
-    BlockPtr block = failed ? nullptr : tbb::this_task_arena::isolate([&] { return source.Next(); });
-    if (block == nullptr) control.stop();
-    if (block != nullptr && !block->status) failed = true;
-    return block;
-  };
-  const auto decode = [](BlockPtr block) {
-    DecodeBlock(*block);
-    return block;
-  };
-  const auto write = [&](BlockPtr block) {
-    if (!status) return;
-    status = block->status;
-    const uint64_t offset = block->tensor->offset + block->first * InfoOf(block->tensor->dtype).size;
-    if (status) status = out.WriteAt(offset, block->bytes);
-    done += block->bytes.size();
-    if (status && !KeepGoing(progress, done, file_size_)) status = Interrupted();
-    if (!status) failed = true;
-  };
-  using tbb::filter_mode;
-  const auto tokens = static_cast<size_t>(2 * tbb::this_task_arena::max_concurrency());
-  tbb::parallel_pipeline(tokens, tbb::make_filter<void, BlockPtr>(filter_mode::serial_in_order, next) &
-                                     tbb::make_filter<BlockPtr, BlockPtr>(filter_mode::parallel, decode) &
-                                     tbb::make_filter<BlockPtr, void>(filter_mode::serial_in_order, write));
-  return status;
+  return WriteBlocks([&] { return source.Next(); }, out, header_.size(), file_size_, progress);
 }
 
 }  // namespace ingot
