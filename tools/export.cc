@@ -1,4 +1,4 @@
-// ingot export: an .ingot file back into dense safetensors.
+// ingot export: an .ingot file back into dense safetensors, or into GGUF.
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,8 +7,10 @@
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
+#include "convert/export_gguf.h"
 #include "convert/export_safetensors.h"
 #include "convert/regex.h"
 #include "format/text.h"
@@ -24,17 +26,18 @@ namespace {
 
 struct Options {
   std::string file, target;
-  std::string format = "safetensors";
-  std::optional<std::string> dtype, include;
+  std::optional<std::string> format, dtype, include;
+  bool requantize = false;
   bool force = false;
   bool quiet = false;
   std::optional<int> threads;
 };
 
-constexpr std::string_view kModelName = "model.safetensors";
+constexpr std::string_view kSafetensors = "safetensors", kGguf = "gguf";
 // Attachments of these names would take the place of the exported weights, now or for whoever loads the folder.
-constexpr std::array<std::string_view, 3> kShadowing = {"model.safetensors", ".model.safetensors.partial",
-                                                        "model.safetensors.index.json"};
+constexpr std::array<std::string_view, 5> kShadowing = {"model.safetensors", ".model.safetensors.partial",
+                                                        "model.safetensors.index.json", "model.gguf",
+                                                        ".model.gguf.partial"};
 
 struct DTypeName {
   std::string_view name;
@@ -144,29 +147,32 @@ Status CheckTargets(const Model& model, const Target& place, const Options& opti
   return {};
 }
 
-void PrintSummary(const Model& model, const SafetensorsPlan& plan, const std::string& target, uint64_t attachments,
-                  double seconds) {
-  uint64_t aliases = 0, decoded = 0;
-  for (const SafetensorsPlan::Tensor& tensor : plan.tensors()) {
-    aliases += model.is_alias(tensor.number);
-    decoded += !tensor.verbatim;
-  }
-  Print("{}: {} ({} decoded), {}", WithoutControls(target), Counted(plan.tensors().size(), "tensor"), decoded,
-        HumanBytes(plan.file_size()));
+// "out.gguf: 3 tensors (1 decoded), 2.1 KiB, 4 attachments beside it, 0.10 GB/s"
+void PrintSummary(const std::string& target, uint64_t tensors, const std::string& note, uint64_t bytes,
+                  uint64_t attachments, double seconds) {
+  Print("{}: {} ({}), {}", WithoutControls(target), Counted(tensors, "tensor"), note, HumanBytes(bytes));
   if (attachments > 0) Print(", {} beside it", Counted(attachments, "attachment"));
-  Print(", {:.2f} GB/s\n", static_cast<double>(plan.file_size()) / 1e9 / seconds);
-  if (aliases > 0) {
-    Print("note: safetensors has no aliases; {} written once more under the second name\n",
-          aliases == 1 ? "1 tied tensor is" : fmt::format("{} tied tensors are", aliases));
-  }
+  Print(", {:.2f} GB/s\n", static_cast<double>(bytes) / 1e9 / seconds);
 }
 
-Status WriteModel(const Model& model, const SafetensorsPlan& plan, const Target& place, const Options& options) {
+uint64_t CountAliases(const Model& model, const auto& tensors) {
+  uint64_t aliases = 0;
+  for (const auto& tensor : tensors) aliases += model.is_alias(tensor.number);
+  return aliases;
+}
+
+// What a format adds: how the file is written, and what is said of it.
+struct Writer {
+  std::function<Status(OutputFile& out, const ProgressFn& progress)> write;
+  std::function<void(const std::string& target, uint64_t attachments, double seconds)> print;
+};
+
+Status WriteModel(const Model& model, const Writer& writer, const Target& place, const Options& options) {
   if (auto free = CheckTargets(model, place, options); !free) return free;
   auto progress = std::make_unique<Progress>("exporting", options.quiet);
   auto out = OutputFile::Create(place.file, options.force);
   if (!out) return Propagate(out);
-  if (auto written = plan.Write(model, *out, progress->fn()); !written) return written;
+  if (auto written = writer.write(*out, progress->fn()); !written) return written;
   const double seconds = progress->seconds();
   progress.reset();
   // All is on the disk before anything gets its name; the model, without which the rest is of no use, last.
@@ -177,17 +183,17 @@ Status WriteModel(const Model& model, const SafetensorsPlan& plan, const Target&
     if (auto placed = attachments.Commit(options.force); !placed) return placed;
   }
   if (auto done = out->Commit(); !done) return done;
-  if (!options.quiet) PrintSummary(model, plan, place.file, attachments.count(), seconds);
+  if (!options.quiet) writer.print(place.file, attachments.count(), seconds);
   return {};
 }
 
 // Makes the folder that DST asks for, if it does.
-Result<Target> FindTarget(const std::string& path) {
+Result<Target> FindTarget(const std::string& path, std::string_view format) {
   Target target;
   target.file = path;
   if (path.back() != '/' && !IsFolder(path)) return target;
   target.folder = path.back() == '/' ? path : path + "/";
-  target.file = target.folder + std::string(kModelName);
+  target.file = fmt::format("{}model.{}", target.folder, format);
   if (IsFolder(target.folder)) return target;
   const std::string bare = path.substr(0, path.find_last_not_of('/') + 1);
   if (mkdir(bare.c_str(), 0777) != 0) {
@@ -199,39 +205,83 @@ Result<Target> FindTarget(const std::string& path) {
   return target;
 }
 
-Result<int> RunExport(const Options& options) {
-  if (options.format != "safetensors") {
-    return Fail(ErrorCode::kUsage, "--format {}: not supported yet; supported: safetensors", options.format);
-  }
-  if (options.target.empty()) return Fail(ErrorCode::kUsage, "DST is empty");
-  const auto model = OpenModel(options.file);
-  if (!model) return Propagate(model);
-  const auto numbers = Select(**model, options);
-  if (!numbers) return Propagate(numbers);
-  const auto plan = SafetensorsPlan::Make(**model, *numbers, DTypeOf(options));
-  if (!plan) return Propagate(plan);
-
-  const auto place = FindTarget(options.target);
+// Writes what was planned to where DST says.
+Result<int> WriteTo(const Model& model, const Writer& writer, std::string_view format, const Options& options) {
+  const auto place = FindTarget(options.target, format);
   if (!place) return Propagate(place);
-  if (auto written = WriteModel(**model, *plan, *place, options); !written) {
+  if (auto written = WriteModel(model, writer, *place, options); !written) {
     if (place->created) rmdir(place->folder.c_str());  // only if nothing is in it
     return Propagate(written);
   }
   return kExitFine;
 }
 
+Result<int> ExportSafetensors(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
+  const auto plan = SafetensorsPlan::Make(model, numbers, DTypeOf(options));
+  if (!plan) return Propagate(plan);
+  const auto print = [&](const std::string& target, uint64_t attachments, double seconds) {
+    const auto& tensors = plan->tensors();
+    const auto decoded = std::count_if(tensors.begin(), tensors.end(), [](const auto& t) { return !t.verbatim; });
+    PrintSummary(target, tensors.size(), fmt::format("{} decoded", decoded), plan->file_size(), attachments, seconds);
+    const uint64_t aliases = CountAliases(model, tensors);
+    if (aliases == 0) return;
+    Print("note: safetensors has no aliases; {} written once more under the second name\n",
+          aliases == 1 ? "1 tied tensor is" : fmt::format("{} tied tensors are", aliases));
+  };
+  const auto write = [&](OutputFile& out, const ProgressFn& progress) { return plan->Write(model, out, progress); };
+  return WriteTo(model, {write, print}, kSafetensors, options);
+}
+
+Result<int> ExportGguf(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
+  if (options.dtype) return Fail(ErrorCode::kUsage, "--dtype is for --format safetensors");
+  const std::string name = std::filesystem::path(options.file).stem().string();
+  const auto plan = GgufPlan::Make(model, numbers, {options.requantize, Escape(name)});
+  if (!plan) return Propagate(plan);
+  const auto print = [&](const std::string& target, uint64_t attachments, double seconds) {
+    const auto& tensors = plan->tensors();
+    const auto is = [](GgufWay way) { return [way](const GgufTensorPlan& t) { return t.way == way; }; };
+    const auto blocks = std::count_if(tensors.begin(), tensors.end(), is(GgufWay::kRepack)),
+               decoded = std::count_if(tensors.begin(), tensors.end(), is(GgufWay::kDecode));
+    PrintSummary(target, tensors.size(), fmt::format("{} from planes to blocks, {} decoded", blocks, decoded),
+                 plan->file_size(), attachments, seconds);
+    if (plan->origin() == GgufPlan::Origin::kOther)
+      Print("note: there is neither GGUF metadata nor a config.json; the tensors keep their names\n");
+  };
+  const auto write = [&](OutputFile& out, const ProgressFn& progress) { return plan->Write(model, out, progress); };
+  return WriteTo(model, {write, print}, kGguf, options);
+}
+
+Result<int> RunExport(const Options& options) {
+  if (options.target.empty()) return Fail(ErrorCode::kUsage, "DST is empty");
+  const std::string_view format = options.format                      ? std::string_view(*options.format)
+                                  : options.target.ends_with(".gguf") ? kGguf
+                                                                      : kSafetensors;
+  if (format != kSafetensors && format != kGguf)
+    return Fail(ErrorCode::kUsage, "--format {}: not supported yet; supported: safetensors, gguf", format);
+  if (options.requantize && format != kGguf) return Fail(ErrorCode::kUsage, "--requantize is for --format gguf");
+  const auto model = OpenModel(options.file);
+  if (!model) return Propagate(model);
+  const auto numbers = Select(**model, options);
+  if (!numbers) return Propagate(numbers);
+  return format == kGguf ? ExportGguf(**model, *numbers, options) : ExportSafetensors(**model, *numbers, options);
+}
+
 }  // namespace
 
 void AddExport(CLI::App& app, Runner& runner) {
-  CLI::App* command = app.add_subcommand("export", "Write the tensors of an .ingot file as dense safetensors");
+  CLI::App* command =
+      app.add_subcommand("export", "Write the tensors of an .ingot file as dense safetensors or as GGUF");
   auto options = std::make_shared<Options>();
   command->add_option("FILE", options->file, "the .ingot file")->required();
   command
       ->add_option(
           "DST", options->target,
-          "the file to write, or a folder (existing, or ending in /) for model.safetensors and the attachments")
+          "the file to write, or a folder (existing, or ending in /) for model.safetensors or model.gguf and the "
+          "attachments")
       ->required();
-  command->add_option("--format", options->format, "safetensors (default); gguf, gptq, compressed-tensors: not yet")
+  command
+      ->add_option("--format", options->format,
+                   "safetensors (default), gguf (default if DST ends in .gguf); gptq, compressed-tensors: not yet")
       ->type_name("NAME")
       ->check(CLI::IsMember({"safetensors", "gguf", "gptq", "compressed-tensors"}));
   command
@@ -239,15 +289,18 @@ void AddExport(CLI::App& app, Runner& runner) {
                    "f32, f16 or bf16 for all floating tensors (default: each one's own dtype; raw tensors bit for bit)")
       ->type_name("TYPE")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}));
+  command->add_flag("--requantize", options->requantize,
+                    "gguf: write what it has no type for as Q8_0, or as F16 where rows are not multiples of 32");
   command->add_option("--include", options->include, "only tensors whose name matches, anywhere in it")
       ->type_name("REGEX");
   command->add_flag("--force", options->force, "replace what exists");
   command->add_flag("--quiet", options->quiet, "print nothing but errors");
   AddThreadsOption(command, options->threads);
   command->footer(
-      "Tied tensors are written under each of their names, since safetensors has no aliases. The file appears under "
-      "its\n"
-      "name when it is complete; until then it is .NAME.partial beside it.");
+      "Tied tensors are written under each of their names, since safetensors has no aliases. GGUF gets the codes and\n"
+      "scales as they are, in blocks of the type that has the same values; of a Llama checkpoint also its names, its\n"
+      "configuration and its tokenizer. The file appears under its name when it is complete; until then it is\n"
+      ".NAME.partial beside it.");
   runner.Add(command, [options] { return WithThreads(options->threads, [&] { return RunExport(*options); }); });
 }
 

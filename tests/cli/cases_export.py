@@ -171,7 +171,7 @@ class Targets(Case):
         self.check(4, "export", VALID / "smallest.ingot", self.folder / "no" / "x")
         self.check(4, "export", VALID / "smallest.ingot", f"{self.folder}/no/x/")
         self.check(2, "export", VALID / "smallest.ingot", "")
-        for name in ("gguf", "gptq", "compressed-tensors"):
+        for name in ("gptq", "compressed-tensors"):
             done = self.check(2, "export", VALID / "smallest.ingot", self.folder / "x", "--format", name)
             self.assertIn("supported: safetensors", done.err)
 
