@@ -21,9 +21,11 @@ struct GgufOptions {
 
 // What a GGUF file is to hold: its header is made before any block is. Immutable; thread-safe.
 //
-// A model that came from a GGUF file gets its metadata, its types and the order of its tensors back. One that came from
-// a Hugging Face checkpoint of the llama family is translated: names, metadata, tokenizer, the rows of attention heads.
-// Of any other, the tensors are written under their names, almost without metadata.
+// A model that came from a GGUF file gets its metadata, its types, the bytes and the order of its tensors back, but for
+// what the import drops (convert/gguf/gguf_tensor.h) and the order of metadata. TQ1_0 and TQ2_0 are one encoding: it is
+// TQ1_0 where general.file_type says so and no code is 3. One that came from a Hugging Face checkpoint of the llama
+// family is translated: names, metadata, tokenizer, the rows of attention heads. Of any other, the tensors are written
+// under their names, almost without metadata.
 class GgufPlan {
  public:
   enum class Origin : uint8_t { kGguf, kLlama, kOther };

@@ -37,6 +37,7 @@ Result<std::shared_ptr<const GgufExportTensor>> GgufExportTensor::Open(const Mod
   const Container& container = model.container_of(plan.number);
   const Index& index = container.index();
   tensor->place_ = fmt::format("{}: tensor {}", container.path(), Quote(record.name));
+  if (plan.head_rows != 0) tensor->row_blocks_ = ElementCount(record) / record.dim(0) / plan.type->block_elements;
   if (plan.way == GgufWay::kForeign) {
     auto bytes = container.ReadPlane(index.encoding(index.part(record.first_part).encoding).first_plane);
     if (!bytes) return Propagate(bytes);
@@ -53,8 +54,6 @@ Result<std::shared_ptr<const GgufExportTensor>> GgufExportTensor::Open(const Mod
     tensor->repackers_.emplace_back(*plan.type, part.matrix);
     tensor->part_blocks_.push_back(part.extent * inner / plan.type->block_elements);
   }
-  if (plan.head_rows != 0)
-    tensor->row_blocks_ = tensor->reader_->element_count() / record.dim(0) / plan.type->block_elements;
   return tensor;
 }
 
