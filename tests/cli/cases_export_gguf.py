@@ -212,6 +212,21 @@ class Llama(ExportCase):
             "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2", "tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.eos_token_id": 1,
             "tokenizer.ggml.add_bos_token": False, "tokenizer.ggml.add_eos_token": False})
 
+    def test_biases_move_with_their_rows_and_rotary_tables_go(self):
+        folder = self.checkpoint()
+        bias = np.arange(256).astype("<f2")
+        layer = "model.layers.0.self_attn."
+        write_safetensors(folder / "model.safetensors", {layer + "q_proj.bias": ("F16", [256], bias.tobytes()), layer + "o_proj.bias": ("F16", [256], bias.tobytes()),
+                                                         layer + "rotary_emb.inv_freq": ("F32", [16], bytes(64))})
+        found = {t[0]: t[1:] for t in tensors_of(self.export(self.convert(folder, "--preset", "none")))}
+        self.assertEqual(found, {"blk.0.attn_q.bias": ([256], 0, permuted(bias, 8).astype("<f4").tobytes()),
+                                 "blk.0.attn_output.bias": ([256], 0, bias.astype("<f4").tobytes())})
+
+    def test_shards(self):
+        options = ("--bits", 8, "--group-size", 32, "--symmetric")
+        whole = tensors_of(self.export(self.convert(MODEL, *options)))
+        self.assertEqual(tensors_of(self.export(self.convert(MODEL, *options, "--shard-size", 1_000_000))), whole)
+
     def test_a_tied_head_is_left_out(self):
         names = [t[0] for t in tensors_of(self.export(self.convert(self.checkpoint(tie_word_embeddings=True), "--preset", "none")))]
         self.assertNotIn("output.weight", names)
