@@ -63,6 +63,9 @@ class Tokenizer {
     const std::string type = TextAt(model_, "type");
     if (type != "BPE" || !At(model_, "vocab").is_object() || !At(model_, "merges").is_array())
       return Refuse("the model is {}; supported: BPE", Quote(type));
+    for (std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+      if (!TextAt(model_, key).empty()) return Refuse("{} is not supported", key);
+    }
     if (auto tokens = ReadTokens(vocab_size); !tokens) return tokens;
     const bool bytes = IsTrue(model_, "byte_fallback");
     if (auto added = bytes ? AddSentencePiece() : AddByteLevel(); !added) return added;
@@ -170,6 +173,9 @@ class Tokenizer {
     }
     if (byte_level && own_regex && regex.empty()) name = "gpt-2";
     if (byte_level && !own_regex && regex == kLlama3Regex) name = "llama-bpe";
+    // Readers look whole words up in the vocabulary first for Llama 3 only.
+    if (name == "gpt-2" && IsTrue(model_, "ignore_merges"))
+      return Refuse("ignore_merges with the pre-tokenizer of GPT-2 is not supported");
     if (!name.empty()) return {};
     return Refuse("the pre-tokenizer's expression {} is not known; supported: those of GPT-2 and Llama 3",
                   Quote(regex));

@@ -285,6 +285,10 @@ class Llama(ExportCase):
         (folder / "tokenizer.json").write_text(json.dumps(self.sentence_piece(type="Unigram")))
         self.refuse("'Unigram'", folder)
         tokenizer = json.loads((MODEL / "tokenizer.json").read_text(encoding="utf-8"))
+        for key, value in (("ignore_merges", True), ("end_of_word_suffix", "</w>")):
+            changed = {**tokenizer, "model": {**tokenizer["model"], key: value}}
+            (folder / "tokenizer.json").write_text(json.dumps(changed))
+            self.refuse(key, folder)
         tokenizer["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": "\\d"}, "behavior": "Isolated", "invert": False}
         (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
         self.refuse("is not known", folder)
