@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <tuple>
 #include <utility>
 
 #include "convert/export_stream.h"
@@ -60,29 +62,54 @@ nlohmann::json MetadataOf(const Model& model) {
   return metadata;
 }
 
+// One tensor of the new file.
+struct Entry {
+  std::string name;
+  DType dtype;
+  std::vector<uint64_t> shape;
+  uint64_t* offset;  // in the new file
+};
+
+// As safetensors' own writer does: large elements first, so that all are aligned; names ascend within a dtype.
+bool ComesBefore(const Entry& a, const Entry& b) {
+  return std::tuple(-InfoOf(a.dtype).size, a.dtype, std::string_view(a.name)) <
+         std::tuple(-InfoOf(b.dtype).size, b.dtype, std::string_view(b.name));
+}
+
 // Places the tensors one after the other, from 0 on, and returns the JSON text of the header.
-Result<std::string> PlaceTensors(const Model& model, std::vector<SafetensorsPlan::Tensor>& tensors, uint64_t& end) {
+Result<std::string> PlaceEntries(const Model& model, const std::vector<Entry>& entries, uint64_t& end) {
   std::string text = R"({"__metadata__":)" + MetadataOf(model).dump();
   end = 0;
-  for (SafetensorsPlan::Tensor& tensor : tensors) {
-    const TensorRecord record = model.tensor(tensor.number);
-    tensor.offset = end;
-    const auto bytes = CheckedMul(tensor.elements, InfoOf(tensor.dtype).size);
+  for (const Entry& entry : entries) {
+    *entry.offset = end;
+    const auto elements = CheckedProduct(entry.shape);
+    const auto bytes = elements ? CheckedMul(*elements, InfoOf(entry.dtype).size) : std::nullopt;
     const auto next = bytes ? CheckedAdd(end, *bytes) : std::nullopt;
     if (!next || *next >= uint64_t{1} << 62)
       return Fail(ErrorCode::kBadInput, "{}: the tensors are too large", model.main().path());
+    const nlohmann::ordered_json json = {
+        {"dtype", InfoOf(entry.dtype).name}, {"shape", entry.shape}, {"data_offsets", {end, *next}}};
     end = *next;
-    const nlohmann::ordered_json entry = {
-        {"dtype", InfoOf(tensor.dtype).name}, {"shape", record.shape()}, {"data_offsets", {tensor.offset, end}}};
-    text += "," + nlohmann::json(record.name).dump() + ":" + entry.dump();
+    text += "," + nlohmann::json(entry.name).dump() + ":" + json.dump();
     if (text.size() > kMaxSafetensorsHeader) {
       return Fail(ErrorCode::kBadInput, "{}: {} tensors need a safetensors header of more than {} bytes",
-                  model.main().path(), tensors.size(), kMaxSafetensorsHeader);
+                  model.main().path(), entries.size(), kMaxSafetensorsHeader);
     }
   }
   text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');
   return text;
+}
+
+// A packed tensor may get a name that another one has.
+Status CheckNames(const Model& model, const std::vector<Entry>& entries) {
+  std::set<std::string_view> names;
+  for (const Entry& entry : entries) {
+    if (names.insert(entry.name).second) continue;
+    return Fail(ErrorCode::kBadInput, "{}: two tensors would be called {} (leave one out with --include)",
+                model.main().path(), Quote(entry.name));
+  }
+  return {};
 }
 
 // A tensor that blocks are decoded from; freed with the last of them.
@@ -145,32 +172,70 @@ class BlockSource {
 }  // namespace
 
 Result<SafetensorsPlan> SafetensorsPlan::Make(const Model& model, const std::vector<uint32_t>& numbers,
-                                              std::optional<DType> dtype) {
+                                              std::optional<DType> dtype, PackedList packed) {
   SafetensorsPlan plan;
   for (uint32_t number : numbers) {
     auto tensor = PlanTensor(model, number, dtype);
     if (!tensor) return Propagate(tensor);
     plan.tensors_.push_back(*tensor);
   }
-  // As safetensors' own writer does: large elements first, so that all are aligned; names ascend within a dtype.
-  std::stable_sort(plan.tensors_.begin(), plan.tensors_.end(), [](const Tensor& a, const Tensor& b) {
-    return std::pair(-InfoOf(a.dtype).size, a.dtype) < std::pair(-InfoOf(b.dtype).size, b.dtype);
-  });
-  uint64_t end = 0;
-  auto text = PlaceTensors(model, plan.tensors_, end);
-  if (!text) return Propagate(text);
-  plan.header_.resize(8);
-  Store(reinterpret_cast<std::byte*>(plan.header_.data()), static_cast<uint64_t>(text->size()));
-  plan.header_ += *text;
-  for (Tensor& tensor : plan.tensors_) tensor.offset += plan.header_.size();
-  plan.file_size_ = plan.header_.size() + end;
+  plan.packed_ = std::move(packed);
+  if (auto placed = plan.Place(model); !placed) return Propagate(placed);
   return plan;
+}
+
+Status SafetensorsPlan::Place(const Model& model) {
+  std::vector<Entry> entries;
+  for (Tensor& tensor : tensors_) {
+    const TensorRecord record = model.tensor(tensor.number);
+    entries.push_back({std::string(record.name), tensor.dtype, record.shape(), &tensor.offset});
+  }
+  for (const auto& packed : packed_) packed_offsets_.emplace_back(packed->outputs().size());
+  for (size_t i = 0; i < packed_.size(); ++i) {
+    for (size_t o = 0; o < packed_[i]->outputs().size(); ++o) {
+      const PackedTensor::Output& output = packed_[i]->outputs()[o];
+      entries.push_back({output.name, output.dtype, output.shape, &packed_offsets_[i][o]});
+    }
+  }
+  if (auto distinct = CheckNames(model, entries); !distinct) return distinct;
+  std::sort(entries.begin(), entries.end(), ComesBefore);
+  uint64_t end = 0;
+  auto text = PlaceEntries(model, entries, end);
+  if (!text) return Propagate(text);
+  header_.resize(8);
+  Store(reinterpret_cast<std::byte*>(header_.data()), static_cast<uint64_t>(text->size()));
+  header_ += *text;
+  for (const Entry& entry : entries) *entry.offset += header_.size();
+  file_size_ = header_.size() + end;
+  std::sort(tensors_.begin(), tensors_.end(), [](const Tensor& a, const Tensor& b) {
+    return std::pair(a.offset, a.number) < std::pair(b.offset, b.number);
+  });
+  return {};
 }
 
 Status SafetensorsPlan::Write(const Model& model, OutputFile& out, const ProgressFn& progress) const {
   if (auto put = out.WriteAt(0, AsBytes(header_)); !put) return put;
+  uint64_t done = header_.size();
   BlockSource source(model, tensors_);
-  return WriteBlocks([&] { return source.Next(); }, out, header_.size(), file_size_, progress);
+  if (auto written = WriteBlocks([&] { return source.Next(); }, out, done, file_size_, progress); !written)
+    return written;
+  for (const Tensor& tensor : tensors_) done += tensor.elements * InfoOf(tensor.dtype).size;
+  return WritePacked(model, out, done, progress);
+}
+
+Status SafetensorsPlan::WritePacked(const Model& model, OutputFile& out, uint64_t done,
+                                    const ProgressFn& progress) const {
+  for (size_t i = 0; i < packed_.size(); ++i) {
+    const auto reader = TensorReader::Open(model, packed_[i]->number());
+    if (!reader) return Propagate(reader);
+    const auto put = [&](size_t output, uint64_t offset, ByteSpan bytes) -> Status {
+      if (auto written = out.WriteAt(packed_offsets_[i][output] + offset, bytes); !written) return written;
+      done += bytes.size();
+      return KeepGoing(progress, done, file_size_) ? Status{} : Status(Interrupted());
+    };
+    if (auto written = packed_[i]->Write(*reader, put); !written) return written;
+  }
+  return {};
 }
 
 }  // namespace ingot

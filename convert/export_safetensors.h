@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "convert/packed_tensor.h"
 #include "format/dtype.h"
 #include "format/status.h"
 #include "runtime/model.h"
@@ -30,20 +32,30 @@ class SafetensorsPlan {
   // source's dtype where that is F32, F16 or BF16, and F32 otherwise. Raw ones keep their dtype; floating ones become
   // `dtype` if one is given. An alias is a tensor like any other: safetensors has none. Errors: kBadInput for an
   // encoding that cannot be decoded, a name that safetensors cannot have, or sizes beyond its limits; each is named.
+  // `packed` are written beside them, as they are.
+  using PackedList = std::vector<std::shared_ptr<const PackedTensor>>;
   static Result<SafetensorsPlan> Make(const Model& model, const std::vector<uint32_t>& numbers,
-                                      std::optional<DType> dtype);
+                                      std::optional<DType> dtype, PackedList packed = {});
 
   const std::vector<Tensor>& tensors() const { return tensors_; }  // in the order of the new file
+  const PackedList& packed() const { return packed_; }
   uint64_t file_size() const { return file_size_; }
 
   // Writes the whole file. Blocks of values are decoded in parallel and written in order; no more than a few are in
-  // memory beside the planes of the tensors they come from. Damage that is met is kBadInput. `progress` counts bytes of
-  // the new file.
+  // memory beside the planes of the tensors they come from. Packed tensors follow, one after the other. Damage that is
+  // met is kBadInput. `progress` counts bytes of the new file.
   Status Write(const Model& model, OutputFile& out, const ProgressFn& progress) const;
 
  private:
+  // Places all tensors after each other, large elements first.
+  Status Place(const Model& model);
+  // `done` bytes of the file are there already.
+  Status WritePacked(const Model& model, OutputFile& out, uint64_t done, const ProgressFn& progress) const;
+
   std::vector<Tensor> tensors_;
-  std::string header_;  // with its length in front
+  PackedList packed_;
+  std::vector<std::vector<uint64_t>> packed_offsets_;  // of the outputs of packed_, in the new file
+  std::string header_;                                 // with its length in front
   uint64_t file_size_ = 0;
 };
 

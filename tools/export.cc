@@ -1,4 +1,4 @@
-// ingot export: an .ingot file back into dense safetensors, or into GGUF.
+// ingot export: an .ingot file back into dense safetensors, into GGUF, or into the folder of another system.
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 
+#include "convert/export_folder.h"
 #include "convert/export_gguf.h"
 #include "convert/export_safetensors.h"
 #include "convert/regex.h"
@@ -33,7 +34,7 @@ struct Options {
   std::optional<int> threads;
 };
 
-constexpr std::string_view kSafetensors = "safetensors", kGguf = "gguf";
+constexpr std::string_view kSafetensors = "safetensors", kGguf = "gguf", kGptq = "gptq";
 // Attachments of these names would take the place of the exported weights, now or for whoever loads the folder.
 constexpr std::array<std::string_view, 5> kShadowing = {"model.safetensors", ".model.safetensors.partial",
                                                         "model.safetensors.index.json", "model.gguf",
@@ -87,7 +88,14 @@ struct Target {
   std::string file;
   std::string folder;    // with a slash; empty: no attachments
   bool created = false;  // the folder is new
+  // Files that a format adds, or that it takes out: attachments of these names are not written.
+  std::vector<FolderPlan::File> files;
 };
+
+bool IsReplaced(std::string_view attachment, const Target& target) {
+  return std::any_of(target.files.begin(), target.files.end(),
+                     [&](const FolderPlan::File& file) { return file.name == attachment; });
+}
 
 // Why an attachment is not written into a folder; empty if it is. Hidden files may be what configures a program or lets
 // somebody log in, so a file from a stranger does not get to place them in a folder that is in use.
@@ -105,6 +113,7 @@ Status StageAttachments(const Model& model, const Target& place, StagedFiles& fi
   const Index& index = model.main().index();
   for (uint32_t i = 0; i < index.count(Table::kAttachments); ++i) {
     const AttachmentRecord attachment = index.attachment(i);
+    if (IsReplaced(attachment.name, place)) continue;
     if (const auto reason = ReasonToLeaveOut(attachment.name, place); !reason.empty()) {
       Complain(fmt::format("warning: attachment '{}' is left out: {}", attachment.name, reason));
       continue;
@@ -122,6 +131,10 @@ Status StageAttachments(const Model& model, const Target& place, StagedFiles& fi
     }
     if (auto added = files.Add(folder, std::string(attachment.name.substr(folder_size)), bytes); !added) return added;
   }
+  for (const FolderPlan::File& file : place.files) {
+    if (file.text.empty()) continue;
+    if (auto added = files.Add(place.folder, file.name, AsBytes(file.text)); !added) return added;
+  }
   return {};
 }
 
@@ -131,7 +144,11 @@ Status CheckTargets(const Model& model, const Target& place, const Options& opti
   std::vector<std::string> files = {place.file};
   for (uint32_t i = 0; i < index.count(Table::kAttachments) && !place.folder.empty(); ++i) {
     const std::string_view name = index.attachment(i).name;
-    if (ReasonToLeaveOut(name, place).empty()) files.push_back(place.folder + std::string(name));
+    if (ReasonToLeaveOut(name, place).empty() && !IsReplaced(name, place))
+      files.push_back(place.folder + std::string(name));
+  }
+  for (const FolderPlan::File& file : place.files) {
+    if (!file.text.empty()) files.push_back(place.folder + file.name);
   }
   for (const std::string& file : files) {
     struct stat info;
@@ -205,10 +222,12 @@ Result<Target> FindTarget(const std::string& path, std::string_view format) {
   return target;
 }
 
-// Writes what was planned to where DST says.
-Result<int> WriteTo(const Model& model, const Writer& writer, std::string_view format, const Options& options) {
-  const auto place = FindTarget(options.target, format);
+// Writes what was planned to where `target` says; `files` take the place of attachments of their names.
+Result<int> WriteTo(const Model& model, const Writer& writer, std::string_view format, const std::string& target,
+                    std::vector<FolderPlan::File> files, const Options& options) {
+  auto place = FindTarget(target, format);
   if (!place) return Propagate(place);
+  place->files = std::move(files);
   if (auto written = WriteModel(model, writer, *place, options); !written) {
     if (place->created) rmdir(place->folder.c_str());  // only if nothing is in it
     return Propagate(written);
@@ -216,20 +235,38 @@ Result<int> WriteTo(const Model& model, const Writer& writer, std::string_view f
   return kExitFine;
 }
 
-Result<int> ExportSafetensors(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
-  const auto plan = SafetensorsPlan::Make(model, numbers, DTypeOf(options));
-  if (!plan) return Propagate(plan);
-  const auto print = [&](const std::string& target, uint64_t attachments, double seconds) {
-    const auto& tensors = plan->tensors();
+// Safetensors, with the files that belong to it; dense tensors and packed ones.
+Result<int> WriteSafetensors(const Model& model, const SafetensorsPlan& plan, std::vector<FolderPlan::File> files,
+                             const std::string& target, const Options& options) {
+  const auto print = [&](const std::string& file, uint64_t attachments, double seconds) {
+    const auto& tensors = plan.tensors();
     const auto decoded = std::count_if(tensors.begin(), tensors.end(), [](const auto& t) { return !t.verbatim; });
-    PrintSummary(target, tensors.size(), fmt::format("{} decoded", decoded), plan->file_size(), attachments, seconds);
+    std::string note = fmt::format("{} decoded", decoded);
+    if (!plan.packed().empty()) note += fmt::format(", {} quantized", plan.packed().size());
+    PrintSummary(file, tensors.size() + plan.packed().size(), note, plan.file_size(), attachments, seconds);
     const uint64_t aliases = CountAliases(model, tensors);
     if (aliases == 0) return;
     Print("note: safetensors has no aliases; {} written once more under the second name\n",
           aliases == 1 ? "1 tied tensor is" : fmt::format("{} tied tensors are", aliases));
   };
-  const auto write = [&](OutputFile& out, const ProgressFn& progress) { return plan->Write(model, out, progress); };
-  return WriteTo(model, {write, print}, kSafetensors, options);
+  const auto write = [&](OutputFile& out, const ProgressFn& progress) { return plan.Write(model, out, progress); };
+  return WriteTo(model, {write, print}, kSafetensors, target, std::move(files), options);
+}
+
+Result<int> ExportSafetensors(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
+  const auto plan = SafetensorsPlan::Make(model, numbers, DTypeOf(options));
+  if (!plan) return Propagate(plan);
+  return WriteSafetensors(model, *plan, {}, options.target, options);
+}
+
+// GPTQ and compressed-tensors: always a folder.
+Result<int> ExportFolder(const Model& model, const std::vector<uint32_t>& numbers, std::string_view format,
+                         const Options& options) {
+  const FolderOptions wanted{numbers, DTypeOf(options), options.requantize};
+  auto plan = format == kGptq ? PlanGptq(model, wanted) : PlanCompressedTensors(model, wanted);
+  if (!plan) return Propagate(plan);
+  const std::string folder = options.target.back() == '/' ? options.target : options.target + "/";
+  return WriteSafetensors(model, plan->weights, std::move(plan->files), folder, options);
 }
 
 Result<int> ExportGguf(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
@@ -248,7 +285,7 @@ Result<int> ExportGguf(const Model& model, const std::vector<uint32_t>& numbers,
       Print("note: there is neither GGUF metadata nor a config.json; the tensors keep their names\n");
   };
   const auto write = [&](OutputFile& out, const ProgressFn& progress) { return plan->Write(model, out, progress); };
-  return WriteTo(model, {write, print}, kGguf, options);
+  return WriteTo(model, {write, print}, kGguf, options.target, {}, options);
 }
 
 Result<int> RunExport(const Options& options) {
@@ -256,21 +293,22 @@ Result<int> RunExport(const Options& options) {
   const std::string_view format = options.format                      ? std::string_view(*options.format)
                                   : options.target.ends_with(".gguf") ? kGguf
                                                                       : kSafetensors;
-  if (format != kSafetensors && format != kGguf)
-    return Fail(ErrorCode::kUsage, "--format {}: not supported yet; supported: safetensors, gguf", format);
-  if (options.requantize && format != kGguf) return Fail(ErrorCode::kUsage, "--requantize is for --format gguf");
+  if (options.requantize && format == kSafetensors)
+    return Fail(ErrorCode::kUsage, "--requantize is for the other formats; safetensors gets all tensors decoded");
   const auto model = OpenModel(options.file);
   if (!model) return Propagate(model);
   const auto numbers = Select(**model, options);
   if (!numbers) return Propagate(numbers);
-  return format == kGguf ? ExportGguf(**model, *numbers, options) : ExportSafetensors(**model, *numbers, options);
+  if (format == kGguf) return ExportGguf(**model, *numbers, options);
+  if (format == kSafetensors) return ExportSafetensors(**model, *numbers, options);
+  return ExportFolder(**model, *numbers, format, options);
 }
 
 }  // namespace
 
 void AddExport(CLI::App& app, Runner& runner) {
-  CLI::App* command =
-      app.add_subcommand("export", "Write the tensors of an .ingot file as dense safetensors or as GGUF");
+  CLI::App* command = app.add_subcommand(
+      "export", "Write the tensors of an .ingot file as dense safetensors, or as another system stores them");
   auto options = std::make_shared<Options>();
   command->add_option("FILE", options->file, "the .ingot file")->required();
   command
@@ -281,7 +319,7 @@ void AddExport(CLI::App& app, Runner& runner) {
       ->required();
   command
       ->add_option("--format", options->format,
-                   "safetensors (default), gguf (default if DST ends in .gguf); gptq, compressed-tensors: not yet")
+                   "safetensors (default), gguf (default if DST ends in .gguf); gptq, compressed-tensors: a folder")
       ->type_name("NAME")
       ->check(CLI::IsMember({"safetensors", "gguf", "gptq", "compressed-tensors"}));
   command
@@ -290,7 +328,8 @@ void AddExport(CLI::App& app, Runner& runner) {
       ->type_name("TYPE")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}));
   command->add_flag("--requantize", options->requantize,
-                    "gguf: write what it has no type for as Q8_0, or as F16 where rows are not multiples of 32");
+                    "what the format cannot hold as it is: decode it (gguf: to Q8_0, or to F16 where rows are not "
+                    "multiples of 32), instead of refusing it by name");
   command->add_option("--include", options->include, "only tensors whose name matches, anywhere in it")
       ->type_name("REGEX");
   command->add_flag("--force", options->force, "replace what exists");

@@ -1,0 +1,24 @@
+// One quantized tensor in GPTQ's layout: qweight, qzeros, scales and g_idx, input column first.
+#pragma once
+
+#include "convert/export_folder.h"
+#include "convert/packed_tensor.h"
+
+namespace ingot {
+
+// How the modules of one export are stored.
+struct GptqExport {
+  bool planar = false;    // fields in words of their own ("gptq_p"): 5, 6 and 7 bits have no other form
+  bool plus_one = false;  // zero-points are stored less one ("gptq"), which alone can say 2^bits
+
+  // The value of checkpoint_format.
+  std::string_view name() const { return planar ? "gptq_p" : plus_one ? "gptq" : "gptq_v2"; }
+  CodeOrder OrderOf(int bits) const;
+};
+
+// Why a candidate cannot be stored; empty if it can.
+std::string ObstacleToGptq(const Candidate& candidate);
+
+std::shared_ptr<const PackedTensor> MakeGptq(const Candidate& candidate, const GptqExport& form);
+
+}  // namespace ingot
