@@ -338,8 +338,9 @@ void AddExport(CLI::App& app, Runner& runner) {
   command->footer(
       "Tied tensors are written under each of their names, since safetensors has no aliases. GGUF gets the codes and\n"
       "scales as they are, in blocks of the type that has the same values; of a Llama checkpoint also its names, its\n"
-      "configuration and its tokenizer. The file appears under its name when it is complete; until then it is\n"
-      ".NAME.partial beside it.");
+      "configuration and its tokenizer. gptq and compressed-tensors compute in the type of the scales: weights whose\n"
+      "values are f32 here are rounded once to it by whoever reads them. The file appears under its name when it is\n"
+      "complete; until then it is .NAME.partial beside it.");
   runner.Add(command, [options] { return WithThreads(options->threads, [&] { return RunExport(*options); }); });
 }
 
