@@ -137,7 +137,8 @@ TEST_CASE("files of other kinds are named") {
   CHECK(Has(ErrorOf(dir.Write("a.safetensors", "GGUF\3\0\0\0"s)), "a.safetensors: truncated: "));
   CHECK(Has(ErrorOf(dir.Write("b", "PK\x03\x04rest")), "truncated: a zip archive"));
   CHECK(Has(ErrorOf(dir.Write("c", "\x80\x02rest")), "a pickle, but not a PyTorch checkpoint"));
-  CHECK(Has(ErrorOf(dir.Write("j", std::string(257, 'x') + "ustar")), "a tar archive: PyTorch checkpoints from before"));
+  CHECK(
+      Has(ErrorOf(dir.Write("j", std::string(257, 'x') + "ustar")), "a tar archive: PyTorch checkpoints from before"));
   CHECK(Has(ErrorOf(dir.Write("d", "\x89INGOT\r\n")), "Ingot"));
   CHECK(Has(ErrorOf(dir.Write("e", "")), "an empty file"));
   CHECK(Has(ErrorOf(dir.Write("f", "hello")), "not a checkpoint: neither"));
