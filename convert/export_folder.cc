@@ -183,9 +183,11 @@ Result<FolderTensors> SortTensors(const Model& model, const FolderOptions& optio
   return out;
 }
 
-Result<std::string> ConfigText(const Model& model, nlohmann::json quantization) {
+namespace {
+
+// The attached config.json; an empty object if there is none.
+Result<nlohmann::json> AttachedConfig(const Model& model) {
   const Index& index = model.main().index();
-  nlohmann::json config = nlohmann::json::object();
   for (uint32_t i = 0; i < index.count(Table::kAttachments); ++i) {
     const AttachmentRecord attachment = index.attachment(i);
     if (attachment.name != "config.json" || attachment.plane == kNoRecord) continue;
@@ -197,11 +199,38 @@ Result<std::string> ConfigText(const Model& model, nlohmann::json quantization) 
     auto parsed = ParseJson(AsText(*bytes), what);
     if (!parsed) return Propagate(parsed);
     if (!parsed->is_object()) return Fail(ErrorCode::kBadInput, "{}: is no JSON object", what);
-    config = std::move(*parsed);
+    return std::move(*parsed);
   }
-  config.erase("compression_config");  // what compressed-tensors used to be called
-  config["quantization_config"] = std::move(quantization);
-  return config.dump(2) + "\n";
+  return nlohmann::json::object();
+}
+
+// Takes out what a config.json says of a quantization, by all the names that systems give it; whether there was any.
+bool EraseQuantization(nlohmann::json& config) {
+  size_t erased = 0;
+  for (const char* key : {"quantization_config", "compression_config", "quantization"}) erased += config.erase(key);
+  return erased != 0;
+}
+
+}  // namespace
+
+Result<std::string> ConfigText(const Model& model, nlohmann::json quantization) {
+  auto config = AttachedConfig(model);
+  if (!config) return Propagate(config);
+  EraseQuantization(*config);
+  (*config)["quantization_config"] = std::move(quantization);
+  return config->dump(2) + "\n";
+}
+
+std::vector<FolderPlan::File> DenseFiles(const Model& model) {
+  bool quantized = false;
+  for (uint32_t i = 0; i < model.tensor_count() && !quantized; ++i) quantized = !IsRaw(model, i);
+  auto config = AttachedConfig(model);
+  if (!quantized || !config || !EraseQuantization(*config)) return {};
+  return {{"config.json", config->dump(2) + "\n"},
+          {"quantize_config.json", {}},
+          {"quant_config.json", {}},
+          {"quanto_qmap.json", {}},
+          {"quantization_map.json", {}}};
 }
 
 }  // namespace ingot

@@ -66,6 +66,10 @@ Result<FolderTensors> SortTensors(const Model& model, const FolderOptions& optio
 // The attached config.json (an empty object if there is none) with another "quantization_config".
 Result<std::string> ConfigText(const Model& model, nlohmann::json quantization);
 
+// For a folder of decoded weights: the attached config.json without its quantization, and what describes that taken
+// out; nothing if no tensor is quantized, or if there is no such config.json.
+std::vector<FolderPlan::File> DenseFiles(const Model& model);
+
 // Plans for model.safetensors, config.json and what else describes the weights.
 Result<FolderPlan> PlanGptq(const Model& model, const FolderOptions& options);
 Result<FolderPlan> PlanCompressedTensors(const Model& model, const FolderOptions& options);

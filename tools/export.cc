@@ -148,7 +148,7 @@ Status CheckTargets(const Model& model, const Target& place, const Options& opti
       files.push_back(place.folder + std::string(name));
   }
   for (const FolderPlan::File& file : place.files) {
-    if (!file.text.empty()) files.push_back(place.folder + file.name);
+    if (!file.text.empty() && !place.folder.empty()) files.push_back(place.folder + file.name);
   }
   for (const std::string& file : files) {
     struct stat info;
@@ -256,7 +256,7 @@ Result<int> WriteSafetensors(const Model& model, const SafetensorsPlan& plan, st
 Result<int> ExportSafetensors(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
   const auto plan = SafetensorsPlan::Make(model, numbers, DTypeOf(options));
   if (!plan) return Propagate(plan);
-  return WriteSafetensors(model, *plan, {}, options.target, options);
+  return WriteSafetensors(model, *plan, DenseFiles(model), options.target, options);
 }
 
 // GPTQ and compressed-tensors: always a folder.

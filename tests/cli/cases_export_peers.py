@@ -223,6 +223,23 @@ class Presets(Exports):
             self.assertEqual(len(seen), 1)
 
 
+class Dense(Exports):
+    def test_decoded_weights_are_not_called_quantized(self):
+        """A folder of plain safetensors: its config.json says nothing of the quantization that was."""
+        folder = next(f for f, _ in rows("gptq") if (f / "quantize_config.json").exists())
+        model, out = self.folder / "x.ingot", self.folder / "dense"
+        self.check(0, "convert", folder, model, "--quiet")
+        self.check(0, "export", model, f"{out}/", "--quiet")
+        config = json.loads((out / "config.json").read_text(encoding="utf-8"))
+        original = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        self.assertEqual(config, {key: value for key, value in original.items() if key != "quantization_config"})
+        self.assertFalse((out / "quantize_config.json").exists())
+        self.check(0, "diff", folder, out)
+        self.check(0, "convert", out, self.folder / "y.ingot", "--quiet")
+        self.check(0, "export", model, self.folder / "file.safetensors", "--quiet")
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["dense", "file.safetensors", "x.ingot", "y.ingot"])
+
+
 class Refusals(Exports):
     def test_by_name_and_without_a_trace(self):
         source, _ = self.convert(MODEL, "m.ingot", "--preset", "nf4")
