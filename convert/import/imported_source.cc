@@ -88,8 +88,6 @@ Result<const Importer*> FindImporter(const Checkpoint& checkpoint) {
 
 }  // namespace
 
-std::span<const Importer> Importers() { return kImporters; }
-
 Result<std::unique_ptr<Source>> ImportQuantized(std::unique_ptr<Source> base) {
   if (base->kind() == "gguf") return base;  // its own types say how its tensors are stored, not a config.json beside it
   // A file that was given by itself may be one of a folder: what lies beside it counts if its tensors ask for it.

@@ -3,7 +3,6 @@
 // stand for. Sources: the packages named at the head of each file. Thread-safe.
 #pragma once
 
-#include <span>
 #include <string_view>
 
 #include "convert/import/checkpoint.h"
@@ -19,9 +18,6 @@ struct Importer {
   // Adds all modules. Errors: kBadInput naming file, tensor or key, what was expected and what was found; kIo.
   Status (*import)(const Checkpoint& checkpoint, Imports& imports);
 };
-
-// All of them.
-std::span<const Importer> Importers();
 
 Status ImportGptq(const Checkpoint& checkpoint, Imports& imports);
 Status ImportAwq(const Checkpoint& checkpoint, Imports& imports);

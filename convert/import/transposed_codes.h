@@ -10,10 +10,11 @@
 
 namespace ingot {
 
+class WordCache;
+
 // A matrix of codes of `rows` by `cols` (outputs by inputs), stored turned: lines of codes lie in a tensor of 32-bit
 // words along its first dimension (GPTQ: a line is a row of the weight) or along its second one (AWQ: a line is a
 // column). The codes of a GroupedLayout. A view; what it points at must outlive it.
-class WordCache;
 struct TransposedCodes {
   const Source* source;
   const SourceTensor* words;
