@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/decode.h"
 #include "kernels/matrix.h"
 #include "kernels/pack.h"
+#include "kernels/widen.h"
 
 namespace ingot {
 namespace {
@@ -102,6 +104,16 @@ void DecodeElements(const EncodedMatrix& m, uint64_t first, uint64_t count, floa
     out += end - begin;
     count -= end - begin;
     first += end - begin;
+  }
+}
+
+void DecodeTo(const EncodedMatrix& m, uint64_t first, uint64_t count, DType type, void* out, bool) {
+  std::array<float, kPiece> piece;
+  const uint64_t size = InfoOf(type).size;
+  for (uint64_t at = 0; at < count; at += kPiece) {
+    const uint64_t n = std::min(kPiece, count - at);
+    DecodeElements(m, first + at, n, piece.data());
+    NarrowFromF32(type, piece.data(), n, static_cast<std::byte*>(out) + at * size);
   }
 }
 
