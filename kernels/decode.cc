@@ -1,120 +1,326 @@
-// Decoding a piece of a row at a time: codes unpacked by SIMD, operands looked up once per group. The bits are those of
-// the reference.
+// Decoding in SIMD, a piece of a row at a time: codes are unpacked to bytes, operands fetched for many groups at once,
+// then values made group by group (kernels/values-inl.h). The bits are those of the reference.
+#include "kernels/decode.h"
+
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <memory>
+#include <vector>
 
-#include "kernels/decode.h"
 #include "kernels/matrix.h"
 #include "kernels/pack.h"
 #include "kernels/widen.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/decode.cc"
+#include "hwy/foreach_target.h"
+// After foreach_target.h.
+#include "hwy/aligned_allocator.h"
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
+#include "kernels/values-inl.h"
+
+HWY_BEFORE_NAMESPACE();
 namespace ingot {
-namespace {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr uint64_t kPiece = 2048;  // columns at a time; a multiple of the packing unit
+inline constexpr uint64_t kPiece = 4096;     // columns at a time
+inline constexpr uint64_t kWindow = 2048;    // elements of a nested operand at a time
+inline constexpr uint64_t kShortGroup = 16;  // below: an operand for each column
 
-struct GroupOperands {
-  float s, z, o;
+class Decoder;
+using Floats = hwy::AlignedFreeUniquePtr<float[]>;
+
+// A stretch of the elements of one nested operand; moves on when others are asked for. Decoding for many groups (of
+// several rows) at once is what makes nesting cheap.
+class NestedWindow {
+ public:
+  // Elements [first, first + count); `limit` is the end of what will ever be asked for.
+  const float* At(const EncodedMatrix& child, uint64_t first, uint64_t count, uint64_t limit);
+
+ private:
+  uint64_t first_ = 0, end_ = 0, room_ = 0;
+  std::unique_ptr<Decoder> decoder_;
+  Floats values_;
 };
 
-// One group's run of codes. An absent operand's operation is left out, as the spec has it.
-template <typename Round>
-void DecodeRun(const EncodedMatrix& m, const GroupOperands& g, const uint8_t* codes, uint64_t count, float* out,
-               Round&& round) {
-  const Linear& l = m.linear;
-  if (l.codebook) {
-    for (uint64_t i = 0; i < count; ++i) out[i] = Load<float>(m.codebook.data() + 4 * codes[i]);
-  } else {
-    for (uint64_t i = 0; i < count; ++i) out[i] = static_cast<float>(codes[i]);
+class Decoder {
+ public:
+  // `last`: the last element that will be asked for.
+  Decoder(const EncodedMatrix& m, uint64_t last) : m_(m) {
+    const Linear& l = m.linear;
+    rule_ = {.bits = l.bits,
+             .arithmetic = l.arithmetic,
+             .result = DType::kF32,
+             .has_s = l.s.form != OperandForm::kAbsent,
+             .has_z = l.z.form != OperandForm::kAbsent,
+             .has_o = l.o.form != OperandForm::kAbsent,
+             .has_book = l.codebook,
+             .book = book_};
+    const size_t entries = size_t{1} << l.bits;
+    for (size_t i = 0; i < kBookSize && (l.codebook || i < 32); ++i) {
+      book_[i] = l.codebook ? Load<float>(m.codebook.data() + 4 * (i % entries)) : static_cast<float>(i % entries);
+    }
+    limit_ = (last / l.cols / l.group_rows + 1) * l.groups_across();
   }
-  if (l.z.form != OperandForm::kAbsent) {
-    for (uint64_t i = 0; i < count; ++i) out[i] = round(out[i] - g.z);
+
+  // Elements [first, first + count) of the view as `type`.
+  void Decode(uint64_t first, uint64_t count, DType type, std::byte* out, bool stream);
+
+ private:
+  // Stored columns [begin, begin + count) of a row, count <= kPiece, before t and h; writes up to kSpill more.
+  void Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out);
+  const uint8_t* Codes(uint64_t row, uint64_t begin, uint64_t count);
+  // The bytes of field `f` of a root's row, from column `begin`, a multiple of kPackUnit.
+  const uint8_t* Field(size_t f, uint64_t row, uint64_t begin) const {
+    const int width = FieldWidths(m_.linear.bits)[f];
+    return reinterpret_cast<const uint8_t*>(m_.codes[f].data()) + row * PackedRowBytes(m_.linear.cols, width) +
+           PackedRowBytes(begin, width);
   }
-  if (l.s.form != OperandForm::kAbsent) {
-    for (uint64_t i = 0; i < count; ++i) out[i] = round(g.s * out[i]);
+  // Asks for the codes of `count` columns from `begin`, which may be in a later row: the processor's own prefetching
+  // ends with a page.
+  void PrefetchCodes(uint64_t row, uint64_t begin, uint64_t count) const;
+  const float* Operand(size_t number, uint64_t group, uint64_t groups, uint64_t first_cols, uint64_t count,
+                       bool by_column, size_t& step);
+  void StoredRow(uint64_t row);
+  // Logical columns [begin, begin + count) of a row as f32, rounded to the result type, for encodings with t, h or a
+  // permutation.
+  void Logical(uint64_t row, uint64_t begin, uint64_t count, float* out);
+
+  const EncodedMatrix& m_;
+  ValueRule rule_;
+  uint64_t limit_;
+  std::array<NestedWindow, 3> windows_;
+  std::array<Floats, 3> columns_;  // operands of short groups, one for each column
+  Floats stored_row_;              // with a permutation
+  uint64_t stored_row_number_ = ~uint64_t{0};
+  float constants_[3];
+  HWY_ALIGN float book_[kBookSize];
+  HWY_ALIGN float arrays_[3][kPiece / kShortGroup + 2 + kSpill];  // operands of a piece, widened
+  HWY_ALIGN uint8_t codes_[kPiece + kPackUnit + kSpill];
+  HWY_ALIGN float piece_[kPiece + kSpill];
+  HWY_ALIGN float narrow_[kPiece + kSpill];
+};
+
+const float* NestedWindow::At(const EncodedMatrix& child, uint64_t first, uint64_t count, uint64_t limit) {
+  if (first < first_ || first + count > end_) {
+    if (decoder_ == nullptr) decoder_ = std::make_unique<Decoder>(child, limit - 1);
+    const uint64_t room = std::max(count, std::min(limit - first, kWindow));
+    if (room > room_) values_ = hwy::AllocateAligned<float>(room + kSpill), room_ = room;
+    first_ = first, end_ = first + room;
+    decoder_->Decode(first, room, DType::kF32, reinterpret_cast<std::byte*>(values_.get()), false);
   }
-  if (l.o.form != OperandForm::kAbsent) {
-    for (uint64_t i = 0; i < count; ++i) out[i] = round(out[i] - g.o);
-  }
+  return values_.get() + (first - first_);
 }
 
-// Stored columns [begin, end) of a row, begin a multiple of 64, at most kPiece of them: all but t and h.
-void DecodeStored(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_t end, float* out) {
-  const Linear& l = m.linear;
-  std::array<uint8_t, kPiece> codes;
+// The codes of stored columns [begin, begin + count), readable kSpill beyond.
+const uint8_t* Decoder::Codes(uint64_t row, uint64_t begin, uint64_t count) {
+  const Linear& l = m_.linear;
+  const uint64_t row_cols = m_.nested ? l.rows * l.cols : l.cols;
+  const uint64_t at = m_.nested ? row * l.cols + begin : begin, start = at / kPackUnit * kPackUnit;
+  const uint64_t plane_row = m_.nested ? 0 : row;
+  if (l.bits == 8) {
+    const uint64_t bytes = PackedRowBytes(row_cols, 8);
+    const std::byte* in = m_.codes[0].data() + plane_row * bytes + at;
+    if (plane_row * bytes + at + count + kSpill <= m_.codes[0].size()) return reinterpret_cast<const uint8_t*>(in);
+    std::memcpy(codes_, in, count);
+    return codes_;
+  }
   std::array<const std::byte*, kMaxFields> fields{};
   const auto widths = FieldWidths(l.bits);
   for (size_t f = 0; f < widths.size(); ++f) {
-    fields[f] = m.codes[f].data() + row * PackedRowBytes(l.cols, widths[f]) + PackedRowBytes(begin, widths[f]);
+    fields[f] = m_.codes[f].data() + plane_row * PackedRowBytes(row_cols, widths[f]) + PackedRowBytes(start, widths[f]);
   }
-  UnpackRow(std::span(fields).first(widths.size()), end - begin, l.bits, codes.data());
-  for (uint64_t at = begin; at < end;) {
-    const uint64_t group = at / l.group_cols, last = std::min(end, (group + 1) * l.group_cols);
-    const uint64_t number = row / l.group_rows * l.groups_across() + group;
-    const GroupOperands g = {reference::GroupOperand(m, 0, number), reference::GroupOperand(m, 1, number),
-                             reference::GroupOperand(m, 2, number)};
-    const uint8_t* run = codes.data() + (at - begin);
-    float* to = out + (at - begin);
-    if (l.arithmetic == DType::kF32) {
-      DecodeRun(m, g, run, last - at, to, [](float w) { return w; });
-    } else {
-      DecodeRun(m, g, run, last - at, to, [&](float w) { return RoundTo(l.arithmetic, w); });
-    }
-    at = last;
+  UnpackRow(std::span(fields).first(widths.size()), at - start + count, l.bits, codes_);
+  return codes_ + (at - start);
+}
+
+void Decoder::PrefetchCodes(uint64_t row, uint64_t begin, uint64_t count) const {
+  const Linear& l = m_.linear;
+  if (m_.nested) return;
+  const auto widths = FieldWidths(l.bits);
+  for (size_t f = 0; f < widths.size(); ++f) {
+    const uint64_t at = row * PackedRowBytes(l.cols, widths[f]) + PackedRowBytes(begin, widths[f]);
+    const uint64_t end = std::min(at + PackedRowBytes(count, widths[f]), m_.codes[f].size());
+    for (uint64_t i = at; i < end; i += 64) hwy::Prefetch(m_.codes[f].data() + i);
   }
 }
 
-// Logical columns [begin, end) of a row, before t and h.
-void DecodeColumns(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_t end, float* out) {
-  std::array<float, kPiece> piece;
-  if (m.linear.permutation) {  // a whole row: stored column j goes to logical column perm[j]
-    for (uint64_t at = 0; at < m.linear.cols; at += kPiece) {
-      const uint64_t last = std::min(m.linear.cols, at + kPiece);
-      DecodeStored(m, row, at, last, piece.data());
-      for (uint64_t j = at; j < last; ++j) {
-        const uint64_t column = Load<uint32_t>(m.permutation.data() + 4 * j);
-        if (column >= begin && column < end) out[column - begin] = piece[j - at];
+// Operand s, z or o of `groups` groups; with `by_column` repeated for each of `count` columns.
+const float* Decoder::Operand(size_t number, uint64_t group, uint64_t groups, uint64_t first_cols, uint64_t count,
+                              bool by_column, size_t& step) {
+  const Linear& l = m_.linear;
+  const ingot::Operand& o = number == 0 ? l.s : number == 1 ? l.z : l.o;
+  if (o.form == OperandForm::kAbsent || o.form == OperandForm::kConstant) {
+    constants_[number] = o.form == OperandForm::kConstant ? o.constant : number == 0 ? 1.0f : 0.0f;
+    step = 0;
+    return &constants_[number];
+  }
+  step = 1;
+  Floats& columns = columns_[number];
+  if (by_column && columns == nullptr) columns = hwy::AllocateAligned<float>(2 * (kPiece + kSpill));
+  const float* values;
+  if (o.form == OperandForm::kArray) {
+    const ByteSpan array = number == 0 ? m_.s : number == 1 ? m_.z : m_.o;
+    float* to = by_column ? columns.get() + kPiece + kSpill : arrays_[number];
+    WidenToF32(o.type, array.data() + group * InfoOf(o.type).size, groups, to);
+    values = to;
+  } else {
+    size_t child = 0;  // the nested operands before this one
+    if (number > 0 && l.s.form == OperandForm::kNested) ++child;
+    if (number > 1 && l.z.form == OperandForm::kNested) ++child;
+    values = windows_[number].At(m_.children[child], group, groups, limit_);
+  }
+  if (!by_column || l.group_cols == 1) return values;
+  float* to = columns.get();
+  const hn::CappedTag<float, kShortGroup> d;
+  for (uint64_t at = 0, cols = first_cols; at < count; at += cols, cols = l.group_cols, ++values) {
+    // Written in full and over: the next group corrects what goes too far.
+    for (size_t i = 0; i < kShortGroup; i += hn::Lanes(d)) hn::StoreU(hn::Set(d, *values), d, to + at + i);
+  }
+  return to;
+}
+
+void Decoder::Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out) {
+  const Linear& l = m_.linear;
+  const uint64_t first = begin / l.group_cols, last = (begin + count - 1) / l.group_cols;
+  const uint64_t group = row / l.group_rows * l.groups_across() + first;
+  const bool by_column = l.group_cols < kShortGroup && last > first;
+  GroupOperands g;
+  g.first_cols = (first + 1) * l.group_cols - begin;
+  g.s = Operand(0, group, last - first + 1, g.first_cols, count, by_column, g.s_step);
+  g.z = Operand(1, group, last - first + 1, g.first_cols, count, by_column, g.z_step);
+  g.o = Operand(2, group, last - first + 1, g.first_cols, count, by_column, g.o_step);
+  g.group_cols = by_column ? 1 : l.group_cols;
+  if (g.s_step + g.z_step + g.o_step == 0) g.first_cols = g.group_cols = kPiece;  // all groups are alike
+#if INGOT_PACKED_UNITS
+  const bool whole_groups = g.group_cols % kPackUnit == 0 || g.group_cols == 32 || g.group_cols == 16;
+  const bool aligned =
+      !m_.nested && whole_groups && begin % kPackUnit == 0 && g.first_cols % g.group_cols % kPackUnit == 0;
+  if (aligned && type == DType::kF32 && l.bits >= 2 && l.bits <= 4) {
+    const uint64_t units = count / kPackUnit, whole = units * kPackUnit;
+    const uint8_t* planes[2] = {Field(0, row, begin), l.bits == 3 ? Field(1, row, begin) : nullptr};
+    float* to = static_cast<float*>(out);
+    if (l.bits == 2) UnitValuesOf<2>(rule, g, planes, whole, to);
+    if (l.bits == 3) UnitValuesOf<3>(rule, g, planes, whole, to);
+    if (l.bits == 4) UnitValuesOf<4>(rule, g, planes, whole, to);
+    if (whole == count) return;
+    if (whole != 0) return Stored(row, begin + whole, count - whole, rule, type, to + whole);
+  }
+#endif
+  Values(rule, g, Codes(row, begin, count), count, type, out);
+}
+
+void Decoder::StoredRow(uint64_t row) {
+  if (row == stored_row_number_) return;
+  const uint64_t cols = m_.linear.cols;
+  if (stored_row_ == nullptr) stored_row_ = hwy::AllocateAligned<float>(cols + kSpill);
+  for (uint64_t at = 0; at < cols; at += kPiece)
+    Stored(row, at, std::min(kPiece, cols - at), rule_, DType::kF32, stored_row_.get() + at);
+  stored_row_number_ = row;
+}
+
+void Decoder::Logical(uint64_t row, uint64_t begin, uint64_t count, float* out) {
+  const Linear& l = m_.linear;
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  if (l.permutation) {
+    StoredRow(row);
+    for (uint64_t i = 0; i < count; ++i) out[i] = stored_row_[m_.stored_column[begin + i]];
+  } else {
+    Stored(row, begin, count, rule_, DType::kF32, out);
+  }
+  if (l.t.form == OperandForm::kConstant) {
+    const VF t = hn::Set(df, l.t.constant);
+    for (uint64_t i = 0; i < count; i += lanes)
+      hn::StoreU(RoundTo(l.arithmetic, hn::Mul(hn::LoadU(df, out + i), t)), df, out + i);
+  } else if (l.t.form == OperandForm::kArray) {
+    WidenToF32(l.t.type, m_.t.data() + begin * InfoOf(l.t.type).size, count, narrow_);
+    for (uint64_t i = 0; i < count; i += lanes)
+      hn::StoreU(RoundTo(l.arithmetic, hn::Mul(hn::LoadU(df, out + i), hn::LoadU(df, narrow_ + i))), df, out + i);
+  }
+  if (l.outliers != OutlierForm::kNone) reference::AddOutliers(m_, row, begin, begin + count, out);
+  if (l.result != DType::kF32) {
+    for (uint64_t i = 0; i < count; i += lanes) hn::StoreU(RoundTo(l.result, hn::LoadU(df, out + i)), df, out + i);
+  }
+}
+
+// Past the caches: a plain store would read the line first.
+void StreamCopy(const std::byte* from, uint64_t bytes, std::byte* to) {
+  const hn::ScalableTag<uint8_t> d;
+  constexpr uint64_t kLine = 64;
+  const uint64_t head = std::min<uint64_t>(bytes, (kLine - reinterpret_cast<uintptr_t>(to) % kLine) % kLine);
+  std::memcpy(to, from, head);
+  uint64_t i = head;
+  for (; i + kLine <= bytes; i += kLine) {
+    for (uint64_t j = 0; j < kLine; j += hn::Lanes(d))
+      hn::Stream(hn::LoadU(d, reinterpret_cast<const uint8_t*>(from) + i + j), d,
+                 reinterpret_cast<uint8_t*>(to) + i + j);
+  }
+  std::memcpy(to + i, from + i, bytes - i);
+}
+
+void Decoder::Decode(uint64_t first, uint64_t count, DType type, std::byte* out, bool stream) {
+  const Linear& l = m_.linear;
+  const uint64_t size = InfoOf(type).size, per_line = 64 / size;
+  const bool simple = !l.permutation && l.t.form == OperandForm::kAbsent && l.outliers == OutlierForm::kNone;
+  ValueRule rule = rule_;
+  if (simple) rule.result = l.result;
+  for (uint64_t row = first / l.cols, column = first % l.cols; count > 0;) {
+    // A streamed piece ends with a line of the cache.
+    const uint64_t most = stream ? kPiece - reinterpret_cast<uintptr_t>(out) / size % per_line : kPiece;
+    uint64_t n = std::min({count, l.cols - column, most});
+    const bool direct = simple && !stream && count > kSpill;
+    if (direct) n = std::min(n, count - kSpill);  // the end goes by way of the buffer
+    if (direct) {
+      Stored(row, column, n, rule, type, out);
+    } else {
+      const void* from = piece_;
+      if (simple) {
+        Stored(row, column, n, rule, type, piece_);
+      } else {
+        Logical(row, column, n, piece_);
+        if (type != DType::kF32) {
+          NarrowFromF32(type, piece_, n, reinterpret_cast<std::byte*>(narrow_));
+          from = narrow_;
+        }
+      }
+      if (stream) {
+        PrefetchCodes(row, column + n, n);
+        StreamCopy(static_cast<const std::byte*>(from), n * size, out);
+      } else {
+        std::memcpy(out, from, n * size);
       }
     }
-    return;
+    out += n * size, count -= n, column += n;
+    if (column == l.cols) ++row, column = 0;
   }
-  for (uint64_t at = begin; at < end;) {
-    const uint64_t start = at / kPackUnit * kPackUnit, last = std::min(end, start + kPiece);
-    DecodeStored(m, row, start, last, piece.data());
-    std::copy(piece.begin() + static_cast<ptrdiff_t>(at - start), piece.begin() + static_cast<ptrdiff_t>(last - start),
-              out + (at - begin));
-    at = last;
-  }
+  if (stream) hwy::FlushStream();
 }
 
-}  // namespace
+void DecodeTarget(const EncodedMatrix& m, uint64_t first, uint64_t count, DType type, std::byte* out, bool stream) {
+  Decoder(m, first + count - 1).Decode(first, count, type, out, stream);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ingot
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ingot {
+
+HWY_EXPORT(DecodeTarget);
+
+void DecodeTo(const EncodedMatrix& m, uint64_t first, uint64_t count, DType type, void* out, bool stream) {
+  if (count == 0) return;
+  HWY_DYNAMIC_DISPATCH(DecodeTarget)(m, first, count, type, static_cast<std::byte*>(out), stream);
+}
 
 void DecodeElements(const EncodedMatrix& m, uint64_t first, uint64_t count, float* out) {
-  const Linear& l = m.linear;
-  while (count > 0) {
-    const uint64_t row = first / l.cols, begin = first % l.cols, end = std::min(l.cols, begin + count);
-    DecodeColumns(m, row, begin, end, out);
-    for (uint64_t c = begin; c < end && l.t.form != OperandForm::kAbsent; ++c) {
-      const float t = l.t.form == OperandForm::kConstant ? l.t.constant : reference::LoadFloat(m.t, l.t.type, c);
-      out[c - begin] = RoundTo(l.arithmetic, out[c - begin] * t);
-    }
-    if (l.outliers != OutlierForm::kNone) reference::AddOutliers(m, row, begin, end, out);
-    if (l.result != DType::kF32)
-      std::transform(out, out + (end - begin), out, [&](float w) { return RoundTo(l.result, w); });
-    out += end - begin;
-    count -= end - begin;
-    first += end - begin;
-  }
-}
-
-void DecodeTo(const EncodedMatrix& m, uint64_t first, uint64_t count, DType type, void* out, bool) {
-  std::array<float, kPiece> piece;
-  const uint64_t size = InfoOf(type).size;
-  for (uint64_t at = 0; at < count; at += kPiece) {
-    const uint64_t n = std::min(kPiece, count - at);
-    DecodeElements(m, first + at, n, piece.data());
-    NarrowFromF32(type, piece.data(), n, static_cast<std::byte*>(out) + at * size);
-  }
+  DecodeTo(m, first, count, DType::kF32, out);
 }
 
 }  // namespace ingot
+#endif  // HWY_ONCE

@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+// Kernels that have something to gain from it have this target too (VNNI); the others run AVX3 in its place.
+#define HWY_WANT_AVX3_DL
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/targets.cc"
 #include "hwy/foreach_target.h"
@@ -27,6 +29,13 @@ HWY_EXPORT(NameOfTarget);
 
 namespace {
 
+// Forces `target`; a kernel that was not compiled for it takes the next best.
+void Force(int64_t target, const std::vector<int64_t>& targets) {
+  int64_t mask = 0;
+  for (int64_t t : targets) mask |= t >= target ? t : 0;
+  hwy::SetSupportedTargetsForTest(mask);
+}
+
 // Every target that the CPU can run, best first; a forced one stays forced.
 std::vector<int64_t> TargetsOfCpu() {
   const std::string_view active = ActiveTarget();
@@ -35,7 +44,7 @@ std::vector<int64_t> TargetsOfCpu() {
   std::vector<int64_t> targets = hwy::SupportedAndGeneratedTargets();
   if (active != best) {
     for (int64_t target : targets) {
-      if (hwy::TargetName(target) == active) hwy::SetSupportedTargetsForTest(target);
+      if (hwy::TargetName(target) == active) Force(target, targets);
     }
   }
   return targets;
@@ -67,9 +76,10 @@ Status SetTarget(std::string_view name) {
     return {};
   }
   const std::string wanted = Upper(name);
-  for (int64_t target : TargetsOfCpu()) {
+  const std::vector<int64_t> targets = TargetsOfCpu();
+  for (int64_t target : targets) {
     if (wanted == hwy::TargetName(target) || (wanted == "SCALAR" && IsPortable(target))) {
-      hwy::SetSupportedTargetsForTest(target);
+      Force(target, targets);
       return {};
     }
   }

@@ -2,22 +2,52 @@
 // columns, and ranges that begin and end anywhere.
 #include <doctest/doctest.h>
 
+#include <string>
 #include <vector>
 
+#include "kernels/decode.h"
 #include "kernels/matrix.h"
+#include "kernels/targets.h"
+#include "kernels/widen.h"
 #include "tests/support/formula.h"
 #include "tests/support/owned_matrix.h"
 
 namespace ingot::test {
 namespace {
 
+// On every target: into memory that begins and ends anywhere, past the caches or not, to each type; nothing is written
+// beyond the range.
+template <typename T>
+void CheckType(const OwnedMatrix& m, uint64_t first, const std::vector<float>& expected, DType type, size_t offset) {
+  const size_t count = expected.size();
+  std::vector<T> narrow(count);
+  NarrowFromF32(type, expected.data(), count, reinterpret_cast<std::byte*>(narrow.data()));
+  for (const bool stream : {false, true}) {
+    std::vector<T> found(offset + count + 1, T{7});
+    DecodeTo(m.matrix, first, count, type, found.data() + offset, stream);
+    CAPTURE(stream);
+    REQUIRE(found[offset + count] == T{7});
+    if (offset > 0) REQUIRE(found[offset - 1] == T{7});
+    std::vector<float> wide(count), wanted(count);
+    WidenToF32(type, reinterpret_cast<const std::byte*>(found.data() + offset), count, wide.data());
+    WidenToF32(type, reinterpret_cast<const std::byte*>(narrow.data()), count, wanted.data());
+    REQUIRE(CountDifferences(wide, wanted) == 0);
+  }
+}
+
 void CheckRange(const OwnedMatrix& m, uint64_t first, uint64_t count) {
-  std::vector<float> expected(count), found(count);
+  std::vector<float> expected(count);
   reference::DecodeElements(m.matrix, first, count, expected.data());
-  DecodeElements(m.matrix, first, count, found.data());
   CAPTURE(first);
   CAPTURE(count);
-  REQUIRE(CountDifferences(found, expected) == 0);
+  for (const std::string& target : AvailableTargets()) {
+    REQUIRE(SetTarget(target));
+    CAPTURE(target);
+    CheckType<float>(m, first, expected, DType::kF32, first % 17);
+    CheckType<uint16_t>(m, first, expected, DType::kF16, first % 17);
+    CheckType<uint16_t>(m, first, expected, DType::kBF16, first % 17);
+  }
+  REQUIRE(SetTarget(""));
 }
 
 void CheckMatrix(const Numbers& n, Dice& dice) {

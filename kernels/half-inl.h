@@ -1,0 +1,112 @@
+// f16 and bf16 in vectors of f32, per SIMD target: the bits of format/dtype.h. Include after hwy/highway.h, in each
+// pass of foreach_target.h.
+#if defined(INGOT_KERNELS_HALF_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef INGOT_KERNELS_HALF_INL_H_
+#undef INGOT_KERNELS_HALF_INL_H_
+#else
+#define INGOT_KERNELS_HALF_INL_H_
+#endif
+
+#include <cstddef>
+
+#include "format/bytes.h"
+#include "hwy/highway.h"
+
+// The targets whose PromoteTo/DemoteTo of f16 are the CPU's own instructions; Highway's emulation elsewhere gets
+// infinities wrong.
+#undef INGOT_NATIVE_F16
+#if HWY_TARGET <= HWY_AVX2
+#define INGOT_NATIVE_F16 1
+#else
+#define INGOT_NATIVE_F16 0
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ingot {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using DU32 = hn::Rebind<uint32_t, DF>;
+using DU16 = hn::Rebind<uint16_t, DF>;
+using DF16 = hn::Rebind<hwy::float16_t, DF>;
+using VF = hn::Vec<DF>;
+using VU16 = hn::Vec<DU16>;
+
+// Two-byte loads and stores at any address; Highway's scalar target would dereference the pointer.
+HWY_INLINE VU16 LoadAnywhere(const std::byte* at) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Set(DU16(), Load<uint16_t>(at));
+#else
+  return hn::LoadU(DU16(), reinterpret_cast<const uint16_t*>(at));
+#endif
+}
+
+HWY_INLINE void StoreAnywhere(VU16 value, std::byte* at) {
+#if HWY_TARGET == HWY_SCALAR
+  Store(at, hn::GetLane(value));
+#else
+  hn::StoreU(value, DU16(), reinterpret_cast<uint16_t*>(at));
+#endif
+}
+
+struct Half {
+  static HWY_INLINE VF Widen(VU16 half) {
+#if INGOT_NATIVE_F16
+    return hn::PromoteTo(DF(), hn::BitCast(DF16(), half));
+#else
+    const DF df;
+    const DU32 du;
+    const auto bits = hn::PromoteTo(du, half);
+    const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFu));
+    // The half's bits in f32's place have an exponent that is 112 too small; the product is exact, also for subnormals.
+    const auto scaled = hn::Mul(hn::BitCast(df, hn::ShiftLeft<13>(magnitude)), hn::Set(df, 0x1p112f));
+    const auto top = hn::VecFromMask(du, hn::Gt(magnitude, hn::Set(du, 0x7BFFu)));
+    const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
+    const auto rest = hn::Or(hn::BitCast(du, scaled), hn::And(top, hn::Set(du, 0x7F800000u)));
+    return hn::BitCast(df, hn::Or(sign, rest));
+#endif
+  }
+
+  static HWY_INLINE VU16 Narrow(VF value) {
+#if INGOT_NATIVE_F16
+    return hn::BitCast(DU16(), hn::DemoteTo(DF16(), value));
+#else
+    const DF df;
+    const DU32 du;
+    const auto bits = hn::BitCast(du, value);
+    const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
+    const auto sign = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000u));
+    // As F32ToF16 does it: the f32 adder rounds subnormals, an integer addition normal numbers.
+    const auto sum = hn::Add(hn::BitCast(df, magnitude), hn::Set(df, 0.5f));
+    const auto small = hn::Sub(hn::BitCast(du, sum), hn::Set(du, 0x3F000000u));
+    const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 1u));
+    const auto rounded = hn::Add(hn::Sub(magnitude, hn::Set(du, 0x38000000u - 0xFFFu)), odd);
+    auto half = hn::IfThenElse(hn::Lt(magnitude, hn::Set(du, 0x38800000u)), small, hn::ShiftRight<13>(rounded));
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x477FEFFFu)), hn::Set(du, 0x7C00u), half);
+    half = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7F800000u)), hn::Set(du, 0x7E00u), half);
+    return hn::TruncateTo(DU16(), hn::Or(sign, half));
+#endif
+  }
+};
+
+struct Brain {
+  static HWY_INLINE VF Widen(VU16 brain) { return hn::BitCast(DF(), hn::ShiftLeft<16>(hn::PromoteTo(DU32(), brain))); }
+
+  static HWY_INLINE VU16 Narrow(VF value) {
+    const DU32 du;
+    const auto bits = hn::BitCast(du, value);
+    const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+    const auto rounded = hn::Add(hn::Add(bits, hn::Set(du, 0x7FFFu)), odd);
+    const auto quiet = hn::Or(bits, hn::Set(du, 0x400000u));
+    const auto is_nan = hn::Gt(magnitude, hn::Set(du, 0x7F800000u));
+    return hn::TruncateTo(DU16(), hn::ShiftRight<16>(hn::IfThenElse(is_nan, quiet, rounded)));
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ingot
+HWY_AFTER_NAMESPACE();
+
+#endif
