@@ -66,6 +66,16 @@ class Decoder {
     limit_ = (last / l.cols / l.group_rows + 1) * l.groups_across();
   }
 
+  // Stored columns of a row as f32, before t, h and rounding.
+  void DecodeStored(uint64_t row, uint64_t begin, uint64_t columns, float* out) {
+    for (uint64_t at = 0; at < columns; at += kPiece) {
+      const uint64_t n = std::min(kPiece, columns - at), direct = n > kSpill ? (n - kSpill) / kPackUnit * kPackUnit : 0;
+      if (direct != 0) Stored(row, begin + at, direct, rule_, DType::kF32, out + at);
+      Stored(row, begin + at + direct, n - direct, rule_, DType::kF32, piece_);
+      std::memcpy(out + at + direct, piece_, (n - direct) * sizeof(float));
+    }
+  }
+
   // Elements [first, first + count) of the view as `type`.
   void Decode(uint64_t first, uint64_t count, DType type, std::byte* out, bool stream);
 
@@ -304,6 +314,12 @@ void DecodeTarget(const EncodedMatrix& m, uint64_t first, uint64_t count, DType 
   Decoder(m, first + count - 1).Decode(first, count, type, out, stream);
 }
 
+void DecodeStoredTarget(const EncodedMatrix& m, uint64_t row, uint64_t rows, uint64_t begin, uint64_t columns,
+                        float* out, uint64_t stride) {
+  Decoder decoder(m, (row + rows) * m.linear.cols - 1);
+  for (uint64_t r = 0; r < rows; ++r) decoder.DecodeStored(row + r, begin, columns, out + r * stride);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace ingot
 HWY_AFTER_NAMESPACE();
@@ -312,10 +328,16 @@ HWY_AFTER_NAMESPACE();
 namespace ingot {
 
 HWY_EXPORT(DecodeTarget);
+HWY_EXPORT(DecodeStoredTarget);
 
 void DecodeTo(const EncodedMatrix& m, uint64_t first, uint64_t count, DType type, void* out, bool stream) {
   if (count == 0) return;
   HWY_DYNAMIC_DISPATCH(DecodeTarget)(m, first, count, type, static_cast<std::byte*>(out), stream);
+}
+
+void DecodeStored(const EncodedMatrix& m, uint64_t row, uint64_t rows, uint64_t begin, uint64_t columns, float* out,
+                  uint64_t stride) {
+  if (rows != 0 && columns != 0) HWY_DYNAMIC_DISPATCH(DecodeStoredTarget)(m, row, rows, begin, columns, out, stride);
 }
 
 void DecodeElements(const EncodedMatrix& m, uint64_t first, uint64_t count, float* out) {

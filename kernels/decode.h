@@ -14,4 +14,9 @@ namespace ingot {
 // thread. Thread-safe.
 void DecodeTo(const EncodedMatrix& matrix, uint64_t first, uint64_t count, DType type, void* out, bool stream = false);
 
+// Stored columns [begin, begin + columns) of rows [row, row + rows) of a root's view, as f32, before permutation, t, h
+// and the rounding to the result type: (r, c) goes to out[r * stride + c]. One thread. Thread-safe.
+void DecodeStored(const EncodedMatrix& matrix, uint64_t row, uint64_t rows, uint64_t begin, uint64_t columns,
+                  float* out, uint64_t stride);
+
 }  // namespace ingot

@@ -2,62 +2,452 @@
 
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <type_traits>
 #include <vector>
 
+#include "format/checked.h"
+#include "kernels/decode.h"
+#include "kernels/operand_rows.h"
+#include "kernels/pack.h"
+#include "kernels/sparse_part.h"
 #include "kernels/widen.h"
 
+#define HWY_WANT_AVX3_DL
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/product.cc"
+#include "hwy/foreach_target.h"
+// After foreach_target.h.
+#include "hwy/aligned_allocator.h"
+#include "hwy/highway.h"
+#include "kernels/gemm-inl.h"
+#include "kernels/gemv-inl.h"
+
+#ifndef INGOT_KERNELS_PRODUCT_CC_ONCE_
+#define INGOT_KERNELS_PRODUCT_CC_ONCE_
 namespace ingot {
 namespace {
 
-constexpr uint64_t kRowsAtOnce = 16;
+constexpr uint64_t kFewRows = 8;              // of activations: the weights' bytes are what takes the time
+constexpr uint64_t kActivationsAtOnce = 512;  // sums of a block of rows stay in cache
+constexpr uint64_t kWorthThreads = 64 << 10;  // values of weights
 
-void Accumulate(const float* w, uint64_t rows, const MatrixSlice& slice, uint64_t first, const Product& p) {
-  for (uint64_t n = 0; n < p.x_rows; ++n) {
-    const float* x = p.x + n * p.x_stride;
-    for (uint64_t r = 0; r < rows; ++r) {
-      float sum = 0.0f;
-      for (uint64_t c = 0; c < slice.columns; ++c) sum += w[r * slice.columns + c] * x[c];
-      float& y = p.y[n * p.y_stride + first + r];
-      y = p.add ? y + sum : sum;
+// Calls work(begin, end) for pieces of [0, rows): one for each thread, which are multiples of `unit`.
+template <class Work>
+void InEqualParts(uint64_t rows, uint64_t unit, uint64_t values, const Work& work) {
+  const auto threads = static_cast<uint64_t>(tbb::this_task_arena::max_concurrency());
+  if (threads == 1 || values < kWorthThreads || rows < 2 * unit) return work(uint64_t{0}, rows);
+  const uint64_t part = CeilDiv(CeilDiv(rows, threads), unit) * unit;
+  tbb::parallel_for(uint64_t{0}, CeilDiv(rows, part),
+                    [&](uint64_t i) { work(i * part, std::min(rows, (i + 1) * part)); });
+}
+
+// Activations of the stored columns of a slice: times t, in the order of a permutation.
+struct StoredX {
+  std::vector<float> values;  // empty: the caller's own
+  const float* x = nullptr;
+  uint64_t stride = 0;
+};
+
+}  // namespace
+}  // namespace ingot
+#endif
+
+INGOT_BEFORE_NAMESPACE();
+namespace ingot {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Int8s = hwy::AlignedFreeUniquePtr<int8_t[]>;
+using Float32s = hwy::AlignedFreeUniquePtr<float[]>;
+
+// ---- few rows of activations, f32
+
+HWY_INLINE float Dot(const float* a, const float* b, uint64_t count) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  VF s0 = hn::Zero(df), s1 = s0, s2 = s0, s3 = s0;
+  uint64_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    s0 = hn::MulAdd(hn::LoadU(df, a + i), hn::LoadU(df, b + i), s0);
+    s1 = hn::MulAdd(hn::LoadU(df, a + i + lanes), hn::LoadU(df, b + i + lanes), s1);
+    s2 = hn::MulAdd(hn::LoadU(df, a + i + 2 * lanes), hn::LoadU(df, b + i + 2 * lanes), s2);
+    s3 = hn::MulAdd(hn::LoadU(df, a + i + 3 * lanes), hn::LoadU(df, b + i + 3 * lanes), s3);
+  }
+  for (; i + lanes <= count; i += lanes) s0 = hn::MulAdd(hn::LoadU(df, a + i), hn::LoadU(df, b + i), s0);
+  float sum = hn::GetLane(hn::SumOfLanes(df, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+  for (; i < count; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// Rows that `decode` gives, dotted with each row of activations.
+void MultiplyFew(const RowDecoder& decode, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
+  InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
+    const Float32s w = hwy::AllocateAligned<float>(slice.columns);
+    const SparseRows rest(sparse, begin, end - begin);
+    for (uint64_t row = begin; row < end; ++row) {
+      decode(row, 1, w.get());
+      for (uint64_t n = 0; n < p.x_rows; ++n) {
+        float& y = p.y[n * p.y_stride + row];
+        const float sum = Dot(w.get(), p.x + n * p.x_stride, slice.columns) + (sparse.empty() ? 0.0f : rest.Of(row, n));
+        y = p.add ? y + sum : sum;
+      }
+    }
+  });
+}
+
+// ---- many rows of activations
+
+void MultiplyManyF32(const RowDecoder& decode, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
+  for (uint64_t first = 0; first < p.x_rows; first += kActivationsAtOnce) {
+    const uint64_t count = std::min(kActivationsAtOnce, p.x_rows - first);
+    const uint64_t padded = CeilDiv(count, kPanel) * kPanel;
+    const Float32s panels = hwy::AllocateAligned<float>(padded * slice.columns);
+    PackPanels(p.x + first * p.x_stride, p.x_stride, count, slice.columns, panels.get());
+    const uint64_t blocks = CeilDiv(slice.rows, kBlockRows);
+    tbb::parallel_for(tbb::blocked_range<uint64_t>(0, blocks, 1), [&](const tbb::blocked_range<uint64_t>& range) {
+      const Float32s w = hwy::AllocateAligned<float>(kBlockRows * slice.columns);
+      const Float32s sums = hwy::AllocateAligned<float>(kBlockRows * padded);
+      for (uint64_t block = range.begin(); block < range.end(); ++block) {
+        const uint64_t row = block * kBlockRows, rows = std::min(kBlockRows, slice.rows - row);
+        decode(row, rows, w.get());
+        std::memset(sums.get(), 0, rows * padded * sizeof(float));
+        for (uint64_t k = 0; k < slice.columns; k += kBlockCols) {
+          const uint64_t columns = std::min(kBlockCols, slice.columns - k);
+          for (uint64_t panel = 0; panel < padded / kPanel; ++panel) {
+            TilesF32(w.get() + k, slice.columns, rows, panels.get() + (panel * slice.columns + k) * kPanel, columns,
+                     sums.get() + panel * kPanel, padded);
+          }
+        }
+        if (!sparse.empty()) {
+          const SparseRows rest(sparse, row, rows);
+          for (uint64_t r = 0; r < rows; ++r) rest.AddTo(row + r, first, count, sums.get() + r * padded);
+        }
+        StoreTransposed(sums.get(), padded, rows, count, p.y + first * p.y_stride + row, p.y_stride, p.add);
+      }
+    });
+  }
+}
+
+void MultiplyRowsF32(const RowDecoder& decode, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
+  if (p.x_rows <= kFewRows) return MultiplyFew(decode, slice, p, sparse);
+  MultiplyManyF32(decode, slice, p, sparse);
+}
+
+#if INGOT_INTEGER_DOTS
+// ---- few rows of activations, integers
+
+template <int kBits, bool kBook, int kPlanes>
+bool MultiplyFewIntegers(const IntegerWeights& w, const Product& p) {
+  if (!w.coarse<kBits>()) {
+    const uint64_t block = Block<kBits>::kCols;
+    if (block % w.group_cols != 0 || w.group_cols % 4 != 0 || block / w.group_cols > kSums) return false;
+  }
+  std::vector<BytesOfX> x;
+  for (uint64_t n = 0; n < p.x_rows; ++n) x.push_back(MakeBytes<kBits, kPlanes>(w, p.x + n * p.x_stride));
+  InEqualParts(w.slice.rows, 4, w.slice.rows * w.slice.columns, [&](uint64_t begin, uint64_t end) {
+    uint64_t n = 0;
+    constexpr int kFourRows = kVectorBytes == 64 ? 2 : 1;
+    for (; n + 4 <= p.x_rows; n += 4)
+      MultiplyRows<kBits, kBook, kPlanes, 4, kFourRows>(w, x.data() + n, begin, end, p, n);
+    for (; n < p.x_rows; ++n) MultiplyRows<kBits, kBook, kPlanes, 1, 4>(w, x.data() + n, begin, end, p, n);
+  });
+  return true;
+}
+
+template <int kPlanes>
+bool MultiplyFewOf(const IntegerWeights& w, const Product& p) {
+  const bool book = w.matrix.linear.codebook;
+  switch (w.matrix.linear.bits) {
+    case 1:
+      return !book && MultiplyFewIntegers<1, false, kPlanes>(w, p);
+    case 2:
+      return book ? MultiplyFewIntegers<2, true, 1>(w, p) : MultiplyFewIntegers<2, false, kPlanes>(w, p);
+    case 3:
+      return book ? MultiplyFewIntegers<3, true, 1>(w, p) : MultiplyFewIntegers<3, false, kPlanes>(w, p);
+    case 4:
+      return book ? MultiplyFewIntegers<4, true, 1>(w, p) : MultiplyFewIntegers<4, false, kPlanes>(w, p);
+    case 5:
+      return MultiplyFewIntegers<5, false, kPlanes>(w, p);
+    case 6:
+      return MultiplyFewIntegers<6, false, kPlanes>(w, p);
+    case 7:
+      return MultiplyFewIntegers<7, false, kPlanes>(w, p);
+    default:
+      return MultiplyFewIntegers<8, false, kPlanes>(w, p);
+  }
+}
+
+// ---- many rows of activations, 8 bits
+
+// Activations of up to kActivationsAtOnce rows in quads, and their sums over each group.
+struct QuadsOfX {
+  uint64_t rows = 0, padded = 0, quads = 0;
+  Int8s panels;
+  Float32s sums;  // [panel][group][kPanel]
+  std::vector<float> scales;
+};
+
+QuadsOfX MakeQuads(const float* x, uint64_t stride, uint64_t rows, uint64_t columns, uint64_t group_cols) {
+  QuadsOfX q;
+  q.rows = rows, q.padded = CeilDiv(rows, kPanel) * kPanel, q.quads = CeilDiv(columns, 4);
+  const uint64_t groups = CeilDiv(columns, group_cols);
+  q.panels = hwy::AllocateAligned<int8_t>(q.padded * q.quads * 4);
+  std::memset(q.panels.get(), 0, q.padded * q.quads * 4);
+  q.sums = hwy::AllocateAligned<float>(q.padded * groups);
+  std::memset(q.sums.get(), 0, q.padded * groups * sizeof(float));
+  q.scales.resize(rows);
+  tbb::parallel_for(uint64_t{0}, rows, [&](uint64_t n) {
+    std::vector<int8_t> bytes(columns);
+    q.scales[n] = QuantizeRow<1>(x + n * stride, columns, bytes.data(), nullptr);
+    PackQuads(bytes.data(), columns, n, q.quads, q.panels.get());
+    for (uint64_t g = 0; g < groups; ++g) {
+      int sum = 0;
+      for (uint64_t k = g * group_cols; k < std::min(columns, (g + 1) * group_cols); ++k) sum += bytes[k];
+      q.sums[(n / kPanel * groups + g) * kPanel + n % kPanel] = static_cast<float>(sum);
+    }
+  });
+  return q;
+}
+
+// The codes of a row of the slice as bytes, those of a codebook as its bytes, zeros up to a whole quad.
+void UnpackSliceRow(const IntegerWeights& w, uint64_t row, uint8_t* out) {
+  const Linear& l = w.matrix.linear;
+  std::array<const std::byte*, kMaxFields> fields{};
+  const auto widths = FieldWidths(l.bits);
+  for (size_t f = 0; f < widths.size(); ++f) {
+    fields[f] = w.matrix.codes[f].data() + (w.slice.row + row) * PackedRowBytes(l.cols, widths[f]) +
+                PackedRowBytes(w.slice.column, widths[f]);
+  }
+  UnpackRow(std::span(fields).first(widths.size()), w.slice.columns, l.bits, out);
+  if (l.codebook) {
+    for (uint64_t k = 0; k < w.slice.columns; ++k) out[k] = w.book[out[k]];
+  }
+  for (uint64_t k = w.slice.columns; k % 4 != 0; ++k) out[k] = 0;
+}
+
+template <int kMost>
+void MultiplyBlock(const IntegerWeights& w, const QuadsOfX& x, const uint8_t* codes, uint64_t codes_stride,
+                   uint64_t rows, const BlockOperands& operands, float* sums) {
+  const uint64_t columns = w.slice.columns, groups = CeilDiv(columns, w.group_cols);
+  for (uint64_t panel = 0; panel < x.padded / kPanel; ++panel) {
+    for (uint64_t g = 0; g < groups; ++g) {
+      const uint64_t begin = g * w.group_cols, end = std::min(columns, begin + w.group_cols);
+      TilesGroup<kMost>(codes + begin, codes_stride, rows, operands, g,
+                        x.panels.get() + (panel * x.quads + begin / 4) * 4 * kPanel, CeilDiv(end - begin, 4),
+                        x.sums.get() + (panel * groups + g) * kPanel, sums + panel * kPanel, x.padded);
     }
   }
+}
+
+// Operands of the rows of a block; those of a codebook of bytes rewritten for them: s (c (u - 128) - z) - o =
+// c (s (u - (128 + z / c)) - o / c).
+class BlockOperandRows {
+ public:
+  explicit BlockOperandRows(const IntegerWeights& w)
+      : w_(w), groups_(CeilDiv(w.slice.columns, w.group_cols)), first_(w.slice.column / w.matrix.linear.group_cols) {
+    const uint64_t end = w.slice.row + w.slice.rows;
+    const OperandRows::Which all[] = {OperandRows::kScale, OperandRows::kZeroPoint, OperandRows::kOffset};
+    for (int i = 0; i < 3; ++i) {
+      rows_[i] = OperandRows(w.matrix, all[i], end);
+      values_[i].resize(kBlockRows * groups_);
+    }
+  }
+  BlockOperands Fetch(uint64_t row, uint64_t rows) {
+    const bool book = w_.matrix.linear.codebook;
+    for (uint64_t r = 0; r < rows; ++r) {
+      for (int i = 0; i < 3; ++i) {
+        const float* from = rows_[i].Row(w_.slice.row + row + r) + first_;
+        float* to = values_[i].data() + r * groups_;
+        for (uint64_t g = 0; g < groups_; ++g) {
+          to[g] = !book || i == 0 ? from[g] : i == 1 ? 128.0f + from[g] / w_.book_scale : from[g] / w_.book_scale;
+        }
+      }
+    }
+    return {values_[0].data(), values_[1].data(), values_[2].data(), groups_, w_.has_z, w_.has_o};
+  }
+
+ private:
+  const IntegerWeights& w_;
+  uint64_t groups_, first_;
+  OperandRows rows_[3];
+  std::vector<float> values_[3];
+};
+
+bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const SparsePart& sparse) {
+  if (w.group_cols % 4 != 0 && w.group_cols < w.slice.columns) return false;
+  const int most = w.matrix.linear.codebook ? 255 : (1 << w.matrix.linear.bits) - 1;
+  for (uint64_t first = 0; first < p.x_rows; first += kActivationsAtOnce) {
+    const uint64_t count = std::min(kActivationsAtOnce, p.x_rows - first);
+    const QuadsOfX x = MakeQuads(p.x + first * p.x_stride, p.x_stride, count, w.slice.columns, w.group_cols);
+    const uint64_t blocks = CeilDiv(w.slice.rows, kBlockRows), codes_stride = CeilDiv(w.slice.columns, 64) * 64 + 64;
+    tbb::parallel_for(tbb::blocked_range<uint64_t>(0, blocks, 1), [&](const tbb::blocked_range<uint64_t>& range) {
+      const auto codes = hwy::AllocateAligned<uint8_t>(kBlockRows * codes_stride);
+      const Float32s sums = hwy::AllocateAligned<float>(kBlockRows * x.padded);
+      BlockOperandRows operands(w);
+      for (uint64_t block = range.begin(); block < range.end(); ++block) {
+        const uint64_t row = block * kBlockRows, rows = std::min(kBlockRows, w.slice.rows - row);
+        for (uint64_t r = 0; r < rows; ++r) UnpackSliceRow(w, row + r, codes.get() + r * codes_stride);
+        std::memset(sums.get(), 0, rows * x.padded * sizeof(float));
+        const BlockOperands fetched = operands.Fetch(row, rows);
+        if (most < 64) {
+          MultiplyBlock<63>(w, x, codes.get(), codes_stride, rows, fetched, sums.get());
+        } else {
+          MultiplyBlock<255>(w, x, codes.get(), codes_stride, rows, fetched, sums.get());
+        }
+        for (uint64_t r = 0; r < rows; ++r) {
+          float* sum = sums.get() + r * x.padded;
+          for (uint64_t n = 0; n < count; ++n) sum[n] *= x.scales[n] * w.book_scale;
+        }
+        if (!sparse.empty()) {
+          const SparseRows rest(sparse, row, rows);
+          for (uint64_t r = 0; r < rows; ++r) rest.AddTo(row + r, first, count, sums.get() + r * x.padded);
+        }
+        StoreTransposed(sums.get(), x.padded, rows, count, p.y + first * p.y_stride + row, p.y_stride, p.add);
+      }
+    });
+  }
+  return true;
+}
+
+// Adds what is not in the integers to the results of few rows.
+void AddSparse(const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
+  if (sparse.empty()) return;
+  InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
+    const SparseRows rest(sparse, begin, end - begin);
+    for (uint64_t row = begin; row < end; ++row) {
+      for (uint64_t n = 0; n < p.x_rows; ++n) p.y[n * p.y_stride + row] += rest.Of(row, n);
+    }
+  });
+}
+
+bool MultiplyIntegers(const EncodedMatrix& m, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
+  const Linear& l = m.linear;
+  const uint64_t group = std::min(l.group_cols, l.cols);
+  const bool one_group = slice.column / group == (slice.column + slice.columns - 1) / group;
+  if (slice.column % kPackUnit != 0 || (!one_group && slice.column % group != 0)) return false;
+  if (std::min(group, slice.columns) > (1 << 18)) return false;  // sums of 32 bits
+  IntegerWeights w{m, slice, one_group ? slice.columns : group, l.z.form != OperandForm::kAbsent,
+                   l.o.form != OperandForm::kAbsent};
+  if (l.codebook) {
+    if (l.bits > 4 || p.precision == Precision::kInt16) return false;
+    float most = 0.0f;
+    for (size_t i = 0; i < m.codebook.size(); i += 4)
+      most = std::max(most, std::abs(Load<float>(m.codebook.data() + i)));
+    if (!(most > 0x1p-60f && most < 0x1p60f)) return false;
+    w.book_scale = most / 127.0f;
+    for (size_t i = 0; i < m.codebook.size() / 4; ++i)
+      w.book[i] = static_cast<uint8_t>(128 + std::lround(Load<float>(m.codebook.data() + 4 * i) / w.book_scale));
+    w.has_z = true;
+  }
+  if (p.x_rows > kFewRows) return p.precision != Precision::kInt16 && MultiplyManyIntegers(w, p, sparse);
+  const bool done = p.precision == Precision::kInt16 ? MultiplyFewOf<2>(w, p) : MultiplyFewOf<1>(w, p);
+  if (done) AddSparse(slice, p, sparse);
+  return done;
+}
+#else
+bool MultiplyIntegers(const EncodedMatrix&, const MatrixSlice&, const Product&, const SparsePart&) { return false; }
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ingot
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ingot {
+
+HWY_EXPORT(MultiplyRowsF32);
+HWY_EXPORT(MultiplyIntegers);
+
+namespace {
+
+// x by stored columns; with a permutation, and a slice of the columns, zeros elsewhere.
+StoredX MakeStored(const EncodedMatrix& w, MatrixSlice& slice, const Product& p) {
+  const Linear& l = w.linear;
+  StoredX out{{}, p.x, p.x_stride};
+  if (!l.permutation && l.t.form == OperandForm::kAbsent) return out;
+  std::vector<float> t(slice.columns, l.t.constant);
+  if (l.t.form == OperandForm::kAbsent) std::fill(t.begin(), t.end(), 1.0f);
+  if (l.t.form == OperandForm::kArray)
+    WidenToF32(l.t.type, w.t.data() + slice.column * InfoOf(l.t.type).size, slice.columns, t.data());
+  const uint64_t columns = l.permutation ? l.cols : slice.columns;
+  out.values.assign(p.x_rows * columns, 0.0f);
+  for (uint64_t n = 0; n < p.x_rows; ++n) {
+    for (uint64_t c = 0; c < slice.columns; ++c) {
+      const uint64_t stored = l.permutation ? w.stored_column[slice.column + c] : c;
+      out.values[n * columns + stored] = p.x[n * p.x_stride + c] * t[c];
+    }
+  }
+  out.x = out.values.data(), out.stride = columns;
+  if (l.permutation) slice.column = 0, slice.columns = columns;
+  return out;
+}
+
+// Whether 8 or 16 bits can stand for the activations: all finite, and none of a row's maxima so small that its inverse
+// overflows.
+bool CanQuantize(const float* x, uint64_t stride, uint64_t rows, uint64_t columns) {
+  for (uint64_t n = 0; n < rows; ++n) {
+    float most = 0.0f;
+    bool finite = true;
+    for (uint64_t c = 0; c < columns; ++c) {
+      const float a = std::abs(x[n * stride + c]);
+      finite &= a <= 0x1p120f;
+      most = std::max(most, a);
+    }
+    if (!finite || (most != 0.0f && most < 0x1p-100f)) return false;
+  }
+  return true;
 }
 
 }  // namespace
 
 void MultiplyDecoded(const RowDecoder& decode, const MatrixSlice& slice, const Product& product) {
-  tbb::parallel_for(tbb::blocked_range<uint64_t>(0, slice.rows, kRowsAtOnce),
-                    [&](const tbb::blocked_range<uint64_t>& range) {
-                      std::vector<float> w(kRowsAtOnce * slice.columns);
-                      for (uint64_t row = range.begin(); row < range.end(); row += kRowsAtOnce) {
-                        const uint64_t rows = std::min(kRowsAtOnce, range.end() - row);
-                        decode(row, rows, w.data());
-                        Accumulate(w.data(), rows, slice, row, product);
-                      }
-                    });
+  HWY_DYNAMIC_DISPATCH(MultiplyRowsF32)(decode, slice, product, SparsePart());
 }
 
 void Multiply(const EncodedMatrix& w, const MatrixSlice& slice, const Product& product) {
-  MultiplyDecoded(
-      [&](uint64_t first, uint64_t count, float* out) {
-        for (uint64_t r = 0; r < count; ++r)
-          DecodeElements(w, (slice.row + first + r) * w.linear.cols + slice.column, slice.columns,
-                         out + r * slice.columns);
-      },
-      slice, product);
+  MatrixSlice stored_slice = slice;
+  StoredX stored = MakeStored(w, stored_slice, product);
+  Product p = product;
+  p.x = stored.x, p.x_stride = stored.stride;
+  SparsePart sparse(w, slice, product);
+  if (p.precision != Precision::kF32 && CanQuantize(p.x, p.x_stride, p.x_rows, stored_slice.columns)) {
+    bool integers = true;
+    if (p.precision == Precision::kLlmInt8) {
+      integers = sparse.TakeLargeColumns(stored_slice, p.x, p.x_stride, stored.values);
+      if (!stored.values.empty()) p.x = stored.values.data(), p.x_stride = stored_slice.columns;
+    }
+    if (integers && HWY_DYNAMIC_DISPATCH(MultiplyIntegers)(w, stored_slice, p, sparse)) return;
+    if (p.precision == Precision::kLlmInt8) {  // all of it in f32 after all
+      stored_slice = slice;
+      stored = MakeStored(w, stored_slice, product);
+      p.x = stored.x, p.x_stride = stored.stride;
+      sparse = SparsePart(w, slice, product);
+    }
+  }
+  const RowDecoder decode = [&](uint64_t first, uint64_t count, float* out) {
+    DecodeStored(w, stored_slice.row + first, count, stored_slice.column, stored_slice.columns, out,
+                 stored_slice.columns);
+  };
+  HWY_DYNAMIC_DISPATCH(MultiplyRowsF32)(decode, stored_slice, p, sparse);
 }
 
 void MultiplyRaw(const std::byte* weights, DType type, uint64_t columns, const MatrixSlice& slice,
                  const Product& product) {
+  const uint64_t size = InfoOf(type).size;
   MultiplyDecoded(
       [&](uint64_t first, uint64_t count, float* out) {
         for (uint64_t r = 0; r < count; ++r)
-          WidenToF32(type, weights + ((slice.row + first + r) * columns + slice.column) * InfoOf(type).size,
-                     slice.columns, out + r * slice.columns);
+          WidenToF32(type, weights + ((slice.row + first + r) * columns + slice.column) * size, slice.columns,
+                     out + r * slice.columns);
       },
       slice, product);
 }
 
 }  // namespace ingot
+#endif  // HWY_ONCE

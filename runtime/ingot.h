@@ -258,18 +258,18 @@ INGOT_API ingot_status ingot_tensor_prefetch(const ingot_tensor* tensor, const i
 
 /* ---- products ---- */
 
-/* How activations are rounded. With C columns, M = sum over c of |w'| |x|, where w' = |s (m - z)| + |o| per element
- * (that is |w| where the encoding has no offset), N = sum of w', a = max |x| of the row of X and
- * e = (C / 4 + 16) 2^-24 M for the order of summation, plus 2^-11 M (f16) or 2^-8 M (bf16) for each rounding that an
- * arithmetic or result type other than f32 asks for and products may skip, an element of Y differs from the exact sum
- * by at most */
+/* How activations are rounded. An element of Y differs from the exact sum over the C columns of w x by at most what
+ * stands beside each precision, where, with w' = |s (m - z)| + |o| per element, x' = x t (x where there is no column
+ * scale), M = sum of w' |x'| + sum of |h x|,   N = sum of w',   B = sum of |s| max |m|,   a = max |x'| over the row of
+ * X, e = (C / 4 + 16) 2^-24 M for the order of summation, plus 2^-11 M (f16) or 2^-8 M (bf16) for each rounding that an
+ * arithmetic or result type other than f32 asks for, up to five an element: products may skip them. */
 typedef enum ingot_precision {
-  INGOT_PRECISION_F32 = 0,   /* e */
-  INGOT_PRECISION_INT16 = 1, /* e + 2^-14 a N: x in 16-bit fixed point */
-  INGOT_PRECISION_INT8 = 2, /* e + 2^-7.9 a N: x in 8 bits by the row's absolute maximum. A codebook of up to 16 entries
-                               is rounded to 8 bits too: + 2^-7.9 a (sum over c of |s| max |m|) */
-  INGOT_PRECISION_LLM_INT8 = 3 /* LLM.int8: columns of X with a value over `threshold` are multiplied in f32, the rest
-                                  as INT8 with the maximum of the rest */
+  INGOT_PRECISION_F32 = 0,     /* e */
+  INGOT_PRECISION_INT16 = 1,   /* e + 2^-14 a N: x' in 16-bit fixed point */
+  INGOT_PRECISION_INT8 = 2,    /* e + 2^-7.9 a N: x' in 8 bits by the row's absolute maximum; with a codebook, whose
+                                  entries may be rounded to 8 bits too, + 2^-7.9 a B */
+  INGOT_PRECISION_LLM_INT8 = 3 /* as INT8, but columns of X with a value over `threshold` are multiplied in f32, and a
+                                  is the maximum of the others */
 } ingot_precision;
 
 typedef struct ingot_product {

@@ -1,0 +1,34 @@
+// The scales, zero-points or offsets of a matrix, a row of groups at a time, as f32.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels/matrix.h"
+
+namespace ingot {
+
+// Rows of one operand, fetched for several rows at once. Not thread-safe: each thread has its own. Does not own the
+// matrix.
+class OperandRows {
+ public:
+  enum Which { kScale = 0, kZeroPoint = 1, kOffset = 2 };
+  inline static constexpr size_t kSlack = 16;  // readable floats after a row
+
+  OperandRows() = default;
+  // `row_end`: rows of the view from there on are never asked for.
+  OperandRows(const EncodedMatrix& matrix, Which which, uint64_t row_end);
+
+  // The operand of every group across the matrix in the row of groups that `row` of the view is in; a constant, or the
+  // neutral value where the operand is absent, is repeated. Valid until the next call.
+  const float* Row(uint64_t row);
+
+ private:
+  const EncodedMatrix* matrix_ = nullptr;
+  Which which_ = kScale;
+  uint64_t group_rows_end_ = 0;
+  uint64_t first_ = 0, end_ = 0;  // rows of groups that are there
+  std::vector<float> values_;
+};
+
+}  // namespace ingot
