@@ -86,7 +86,7 @@ Result<FolderPlan> PlanCompressedTensors(const Model& model, const FolderOptions
   if (!config) return Propagate(config);
   std::vector<FolderPlan::File> files = {
       {"config.json", std::move(*config)}, {"quantize_config.json", {}}, {"quant_config.json", {}}};
-  return FolderPlan{std::move(*weights), std::move(files)};
+  return FolderPlan{std::move(*weights), std::move(files), {}};
 }
 
 }  // namespace ingot

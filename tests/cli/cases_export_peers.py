@@ -15,10 +15,17 @@ class RoundTrips(Exports):
         for folder, row in rows("gptq"):
             with self.subTest(row["path"]):
                 # Zero-points that v1 stores less one are stored as they are: a nested encoding with another constant.
-                v1 = json.loads((folder / "quantize_config.json").read_text(encoding="utf-8")).get("checkpoint_format", "gptq") == "gptq"
-                config = self.round_trip(folder, "gptq", digest=not v1)
+                before = json.loads((folder / "quantize_config.json").read_text(encoding="utf-8"))
+                v1 = before.get("checkpoint_format", "gptq") == "gptq"
+                config = self.round_trip(folder, "gptq", digest=before["sym"] or not v1)
                 self.assertEqual(config["desc_act"], "actorder" in folder.name or "shuffled" in folder.name)
                 self.assertEqual(config["meta"]["quantizer"][0].split(":")[0], "ingot")
+                self.assertEqual(config["sym"], before["sym"])
+                if before["sym"] and v1:
+                    # Word for word what came in: AutoGPTQ and others know v1 only, and would add one to v2's zero-points.
+                    self.assertEqual((config["checkpoint_format"], config["format"]), ("gptq", "gptq"))
+                    parts = [read_tensors(path) for path in sorted(folder.glob("model*.safetensors"))]
+                    self.same_bytes(read_tensors(self.folder / "gptq" / "model.safetensors"), {k: v for part in parts for k, v in part.items()})
 
     def test_compressed_tensors(self):
         for folder, row in rows("compressed_tensors"):
@@ -88,11 +95,42 @@ class Presets(Exports):
             if form == "gptq":
                 self.assertEqual((config["bits"], config["group_size"], config["checkpoint_format"]), (4, 128, "gptq_p"))
                 self.assertEqual(config["dynamic"][r"-:^model\.layers\.1\.mlp\.up_proj$"], {})
+                self.assertEqual(config["modules_in_block_to_quantize"], [sorted(decoded)])
                 self.assertEqual(config["dynamic"][r"+:^model\.layers\.2\.mlp\.up_proj$"], {"bits": 3, "group_size": 64})
                 self.assertEqual(config["dynamic"][r"+:^model\.layers\.0\.mlp\.down_proj$"], {"bits": 5, "group_size": -1})
             else:
                 self.assertEqual(sorted(config["ignore"]), ["lm_head", "model.layers.1.mlp.up_proj"])
                 self.assertEqual(len(config["config_groups"]), 3)
+
+    def test_fused_layers(self):
+        """vLLM asks by one name about q, k and v, and about gate and up: it is there if the parts agree."""
+        recipe = self.folder / "recipe.json"
+        recipe.write_text(json.dumps({"name": "mixed", "rules": [
+            {"match": r"layers\.1\.mlp", "method": "keep"},
+            {"match": r"layers\.2\.", "method": "linear", "bits": 8, "group_size": 64, "symmetric": True},
+            {"match": r"layers\.3\..*[qk]_proj", "method": "linear", "bits": 8, "group_size": 64, "symmetric": True},
+            {"match": "_proj", "method": "linear", "bits": 4, "group_size": 128, "symmetric": True}]}))
+        source, _ = self.convert(MODEL, "m.ingot", "--recipe", recipe)
+        _, _, config = self.export(source, "gptq")
+        eight = {"bits": 8, "group_size": 64}
+        fused = {name: what for name, what in config["dynamic"].items() if "qkv" in name or "gate_up" in name}
+        self.assertEqual(fused, {r"-:^model\.layers\.1\.mlp\.gate_up_proj$": {}, r"+:^model\.layers\.2\.mlp\.gate_up_proj$": eight,
+                                 r"+:^model\.layers\.2\.self_attn\.qkv_proj$": eight})
+
+    def test_output_head(self):
+        source, _ = self.convert(MODEL, "m.ingot", "--preset", "int4-sym-g128", "--include", "^lm_head")
+        _, _, config = self.export(source, "gptq")
+        self.assertTrue(config["lm_head"])
+        self.assertNotIn("dynamic", config)
+        self.assertIn("lm_head", self.check(0, "export", source, self.folder / "gptq", "--format", "gptq", "--force").out)
+
+    def test_notes_say_who_cannot_load_it(self):
+        for preset, form, words in (("int4-g128", "gptq", "vLLM's GPTQ has 4 or 8 bits"), ("int4-sym-g128", "gptq", ""),
+                                    ("int4-g128", "compressed-tensors", "")):
+            source, _ = self.convert(MODEL, "m.ingot", "--preset", preset)
+            done = self.check(0, "export", source, self.folder / form, "--format", form, "--force")
+            self.assertEqual("note:" in done.out, bool(words), done.out)
+            self.assertIn(words, done.out)
 
     def test_the_same_bytes_for_any_number_of_threads(self):
         source, _ = self.convert(MODEL, "m.ingot", "--preset", "int4-g128")

@@ -113,6 +113,12 @@ class Exports(Case):
             self.assertEqual(got[name].shape, array.shape, name)
             self.assertEqual(differing(got[name], array), 0, name)
 
+    def same_bytes(self, got, wanted):
+        self.assertEqual(sorted(got), sorted(wanted))
+        for name, (dtype, array) in wanted.items():
+            self.assertEqual((got[name][0], got[name][1].shape), (dtype, array.shape), name)
+            self.assertEqual(got[name][1].tobytes(), array.tobytes(), name)
+
     def round_trip(self, source, form, digest=True):
         """Through a folder of that form and back; its words, taken apart here, are the values too."""
         first, digest_before = self.convert(source, "a.ingot")
