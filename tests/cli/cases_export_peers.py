@@ -32,6 +32,10 @@ class RoundTrips(Exports):
             with self.subTest(row["path"]):
                 config = self.round_trip(folder, "compressed-tensors")
                 self.assertEqual(config["quantization_status"], "compressed")
+                # transformers refuses packed zero-points unless it is told to decompress while it loads.
+                self.assertEqual(config.get("dequantize", False), "asym" in folder.name)
+                if not folder.name.startswith(("old_pack_w3", "int8")):  # the packing of old; one byte a code
+                    self.same_bytes(read_tensors(self.folder / "compressed-tensors" / "model.safetensors"), read_tensors(folder / "model.safetensors"))
 
     def test_from_one_system_to_another(self):
         for system, form in (("awq", "gptq"), ("awq", "compressed-tensors"), ("gptq", "compressed-tensors")):
@@ -101,6 +105,8 @@ class Presets(Exports):
             else:
                 self.assertEqual(sorted(config["ignore"]), ["lm_head", "model.layers.1.mlp.up_proj"])
                 self.assertEqual(len(config["config_groups"]), 3)
+                # Told to decompress while it loads, transformers would take all for the first group's.
+                self.assertNotIn("dequantize", config)
 
     def test_fused_layers(self):
         """vLLM asks by one name about q, k and v, and about gate and up: it is there if the parts agree."""
@@ -123,6 +129,27 @@ class Presets(Exports):
         self.assertTrue(config["lm_head"])
         self.assertNotIn("dynamic", config)
         self.assertIn("lm_head", self.check(0, "export", source, self.folder / "gptq", "--format", "gptq", "--force").out)
+        _, _, config = self.export(source, "compressed-tensors")
+        (group,) = config["config_groups"].values()
+        self.assertEqual((group["targets"], config["ignore"]), (["Linear", "lm_head"], []))
+
+    def test_zero_points_in_a_part_of_the_modules(self):
+        """One scheme, which transformers and the fused layers of vLLM need: all have zero-points, some of them 8."""
+        recipe = self.folder / "recipe.json"
+        recipe.write_text(json.dumps({"name": "mixed", "rules": [
+            {"match": "[qv]_proj", "method": "linear", "bits": 4, "group_size": 128, "symmetric": True},
+            {"match": "_proj", "method": "linear", "bits": 4, "group_size": 128}]}))
+        source, digest = self.convert(MODEL, "m.ingot", "--recipe", recipe)
+        folder, tensors, config = self.export(source, "compressed-tensors")
+        (group,) = config["config_groups"].values()
+        self.assertEqual((group["targets"], group["weights"]["symmetric"], config["dequantize"]), (["Linear"], False, True))
+        words = tensors["model.layers.0.self_attn.q_proj.weight_zero_point"][1]
+        self.assertEqual(set(words.view("<u4").flat), {0x88888888})
+        values = self.values(source)
+        for module, value in decode_compressed(tensors).items():
+            self.assertEqual(differing(value, rounded(values[module + ".weight"], "F16")), 0, module)
+        _, tensors, config = self.export(source, "gptq")
+        self.assertEqual((config["sym"], config["checkpoint_format"]), (False, "gptq_v2"))
 
     def test_notes_say_who_cannot_load_it(self):
         for preset, form, words in (("int4-g128", "gptq", "vLLM's GPTQ has 4 or 8 bits"), ("int4-sym-g128", "gptq", ""),
@@ -131,6 +158,9 @@ class Presets(Exports):
             done = self.check(0, "export", source, self.folder / form, "--format", form, "--force")
             self.assertEqual("note:" in done.out, bool(words), done.out)
             self.assertIn(words, done.out)
+        source, _ = self.convert(FIXTURES / "gptq" / "whole_model_w4_g32_actorder", "m.ingot")
+        done = self.check(0, "export", source, self.folder / "compressed-tensors", "--format", "compressed-tensors", "--force")
+        self.assertIn("note: permuted columns (act-order) are read by compressed-tensors before 0.19 only", done.out)
 
     def test_the_same_bytes_for_any_number_of_threads(self):
         source, _ = self.convert(MODEL, "m.ingot", "--preset", "int4-g128")
