@@ -1,7 +1,9 @@
 #include "convert/export_compressed_tensors.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 
 namespace ingot {
 namespace {
@@ -42,22 +44,68 @@ nlohmann::json CtConfigOf(const std::map<Key, Group>& groups, const std::vector<
     const Group& group = entry.second;
     const std::string_view name = NameOf(group.layout.format);
     format = format.empty() || format == name ? name : "mixed-precision";
-    const nlohmann::json targets =
-        groups.size() == 1 ? nlohmann::json::array({"Linear"}) : nlohmann::json(group.modules);
+    nlohmann::json targets = nlohmann::json(group.modules);
+    if (groups.size() == 1) {
+      targets = nlohmann::json::array({"Linear"});
+      // In vLLM the output head is of another class.
+      if (std::find(group.modules.begin(), group.modules.end(), "lm_head") != group.modules.end())
+        targets.push_back("lm_head");
+    }
     config_groups["group_" + std::to_string(config_groups.size())] = {{"targets", targets},
                                                                       {"weights", WeightsOf(group.layout)},
                                                                       {"input_activations", nullptr},
                                                                       {"output_activations", nullptr},
                                                                       {"format", name}};
   }
-  return {{"quant_method", "compressed-tensors"},
-          {"version", "0.20.0"},
-          {"format", format},
-          {"quantization_status", "compressed"},
-          {"config_groups", config_groups},
-          {"ignore", dense},
-          {"kv_cache_scheme", nullptr},
-          {"global_compression_ratio", nullptr}};
+  nlohmann::json config = {{"quant_method", "compressed-tensors"},
+                           {"version", "0.20.0"},
+                           {"format", format},
+                           {"quantization_status", "compressed"},
+                           {"config_groups", config_groups},
+                           {"ignore", dense},
+                           {"kv_cache_scheme", nullptr},
+                           {"global_compression_ratio", nullptr}};
+  // compressed-tensors (to 0.20 at least) reserves the zero-points of a model unpacked, so that transformers refuses
+  // the packed ones of any file, those that the package has written too. Decompressed while it is loaded, the file is
+  // read; transformers then takes the first group's scheme for all, so this must be the only one. Nobody else reads the
+  // key.
+  if (groups.size() == 1 && !groups.begin()->second.layout.symmetric) config["dequantize"] = true;
+  return config;
+}
+
+// The layouts of all candidates. Of those that differ in nothing but zero-points, all get some: vLLM wants one scheme
+// for the parts of a fused layer, such as q, k and v.
+Result<std::vector<CtLayout>> LayoutsOf(const std::vector<Candidate>& candidates) {
+  std::vector<CtLayout> layouts;
+  for (const Candidate& c : candidates) {
+    auto layout = CtLayoutOf(c);
+    if (!layout) return Propagate(layout);
+    layouts.push_back(*layout);
+  }
+  std::set<Key> with_zeros;
+  for (const CtLayout& layout : layouts) {
+    if (!layout.symmetric) with_zeros.insert(layout.key());
+  }
+  for (CtLayout& layout : layouts) {
+    CtLayout other = layout;
+    other.symmetric = false;
+    if (with_zeros.contains(other.key())) layout = other;
+  }
+  return layouts;
+}
+
+// What current readers do not load, although the format has it.
+std::vector<std::string> NotesOn(const std::map<Key, Group>& groups) {
+  bool permuted = false, zeros = false;
+  for (const auto& entry : groups) {
+    permuted = permuted || entry.second.layout.act_order;
+    zeros = zeros || !entry.second.layout.symmetric;
+  }
+  std::vector<std::string> notes;
+  if (permuted) notes.emplace_back("permuted columns (act-order) are read by compressed-tensors before 0.19 only");
+  if (zeros && groups.size() > 1)
+    notes.emplace_back("transformers does not load zero-points where modules have different schemes; vLLM does");
+  return notes;
 }
 
 std::string Obstacle(const Candidate& candidate) {
@@ -72,13 +120,15 @@ Result<FolderPlan> PlanCompressedTensors(const Model& model, const FolderOptions
   if (!tensors) return Propagate(tensors);
   SafetensorsPlan::PackedList packed;
   std::map<Key, Group> groups;
-  for (const Candidate& c : tensors->packed) {
-    const auto layout = CtLayoutOf(c);
-    if (!layout) return Propagate(layout);
-    Group& group = groups[layout->key()];
-    group.layout = *layout;
+  const auto layouts = LayoutsOf(tensors->packed);
+  if (!layouts) return Propagate(layouts);
+  for (size_t i = 0; i < layouts->size(); ++i) {
+    const Candidate& c = tensors->packed[i];
+    const CtLayout& layout = (*layouts)[i];
+    Group& group = groups[layout.key()];
+    group.layout = layout;
     group.modules.push_back(c.module);
-    packed.push_back(MakeCompressed(c, *layout));
+    packed.push_back(MakeCompressed(c, layout));
   }
   auto weights = SafetensorsPlan::Make(model, tensors->dense, options.dtype, std::move(packed));
   if (!weights) return Propagate(weights);
@@ -86,7 +136,7 @@ Result<FolderPlan> PlanCompressedTensors(const Model& model, const FolderOptions
   if (!config) return Propagate(config);
   std::vector<FolderPlan::File> files = {
       {"config.json", std::move(*config)}, {"quantize_config.json", {}}, {"quant_config.json", {}}};
-  return FolderPlan{std::move(*weights), std::move(files)};
+  return FolderPlan{std::move(*weights), std::move(files), NotesOn(groups)};
 }
 
 }  // namespace ingot

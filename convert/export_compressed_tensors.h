@@ -1,5 +1,5 @@
 // One quantized tensor in a layout of compressed-tensors 0.20, and the scheme that describes it. Permuted columns are
-// written with weight_g_idx and actorder "group", which versions before 0.20 read.
+// written with weight_g_idx and actorder "group", which versions before 0.19 read.
 #pragma once
 
 #include <memory>

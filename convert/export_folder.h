@@ -21,6 +21,7 @@ struct FolderPlan {
   };
   SafetensorsPlan weights;
   std::vector<File> files;
+  std::vector<std::string> notes;  // sentences about who cannot load it
 };
 
 struct FolderOptions {

@@ -1,6 +1,7 @@
 #include "convert/export_gptq.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
@@ -77,6 +78,35 @@ bool IsOf(const GptqScheme& scheme, const Linear& l) {
   return scheme.first == l.bits && group == l.group_cols;
 }
 
+// Layers that vLLM loads as one, and asks the configuration about under one name.
+struct FusedLayer {
+  std::string_view name;
+  std::array<std::string_view, 3> parts;
+};
+constexpr std::array<FusedLayer, 2> kFusedLayers = {
+    {{"qkv_proj", {"q_proj", "k_proj", "v_proj"}}, {"gate_up_proj", {"gate_proj", "up_proj", ""}}}};
+
+// What the configuration says of modules one by one, by their names: nothing (null) of a module that is not quantized.
+using Overrides = std::map<std::string, nlohmann::json>;
+
+// Says the same of a fused layer as of its parts, where these agree.
+void AddFusedLayers(Overrides& overrides) {
+  Overrides fused;
+  for (const auto& entry : overrides) {
+    const std::string& module = entry.first;
+    for (const FusedLayer& layer : kFusedLayers) {
+      if (!module.ends_with(layer.parts[0])) continue;
+      const std::string parent = module.substr(0, module.size() - layer.parts[0].size());
+      const bool agree = std::all_of(layer.parts.begin(), layer.parts.end(), [&](std::string_view part) {
+        const auto found = overrides.find(parent + std::string(part));
+        return part.empty() || (found != overrides.end() && found->second == entry.second);
+      });
+      if (agree) fused.emplace(parent + std::string(layer.name), entry.second);
+    }
+  }
+  overrides.merge(fused);
+}
+
 // The most frequent one.
 GptqScheme CommonScheme(const std::vector<Candidate>& modules) {
   std::map<GptqScheme, size_t> counts;
@@ -100,41 +130,64 @@ std::string PatternOf(const std::string& name) {
 
 nlohmann::json GptqConfigOf(const FolderTensors& tensors, const GptqExport& form) {
   const GptqScheme common = CommonScheme(tensors.packed);
-  nlohmann::json dynamic = nlohmann::json::object();
-  bool act_order = false, symmetric = true, head = false;
+  Overrides overrides;
+  bool act_order = false, head = false, some_dense = false;
+  nlohmann::json modules = nlohmann::json::array();
   for (const Candidate& c : tensors.packed) {
-    const float half = static_cast<float>(1 << (c.linear.bits - 1));
     act_order = act_order || c.linear.permutation;
-    symmetric = symmetric && c.lowest_zero == half && c.highest_zero == half;
     head = head || c.module == "lm_head";
+    modules.push_back(c.module);
     const GptqScheme scheme = SchemeOf(c.linear);
-    if (!IsOf(common, c.linear))
-      dynamic["+:" + PatternOf(c.module)] = {{"bits", scheme.first}, {"group_size", scheme.second}};
+    if (!IsOf(common, c.linear)) overrides[c.module] = {{"bits", scheme.first}, {"group_size", scheme.second}};
   }
   for (const std::string& module : tensors.dense_modules) {
-    if (module != "lm_head") dynamic["-:" + PatternOf(module)] = nlohmann::json::object();
+    if (module == "lm_head") continue;
+    overrides[module] = nullptr;
+    some_dense = true;
   }
+  AddFusedLayers(overrides);
+  nlohmann::json dynamic = nlohmann::json::object();
+  for (const auto& [module, what] : overrides)
+    dynamic[(what.is_null() ? "-:" : "+:") + PatternOf(module)] = what.is_null() ? nlohmann::json::object() : what;
   std::string quantizer = GeneratorName();
   std::replace(quantizer.begin(), quantizer.end(), ' ', ':');
-  nlohmann::json config = {{"quant_method", "gptq"},
-                           {"checkpoint_format", form.name()},
-                           {"format", form.name()},
-                           {"bits", common.first},
-                           {"group_size", common.second},
-                           {"desc_act", act_order},
-                           {"sym", symmetric},
-                           {"lm_head", head},
-                           {"pack_dtype", "int32"},
-                           {"meta", {{"quantizer", nlohmann::json::array({std::move(quantizer)})}}}};
+  nlohmann::json config = {
+      {"quant_method", "gptq"},      {"checkpoint_format", form.name()},
+      {"format", form.name()},       {"bits", common.first},
+      {"group_size", common.second}, {"desc_act", act_order},
+      {"sym", form.symmetric},       {"lm_head", head},
+      {"pack_dtype", "int32"},       {"meta", {{"quantizer", nlohmann::json::array({std::move(quantizer)})}}}};
   if (!dynamic.empty()) config["dynamic"] = std::move(dynamic);
+  // transformers does not read "dynamic": it would take every linear layer of the blocks for a quantized one.
+  if (some_dense) config["modules_in_block_to_quantize"] = nlohmann::json::array({std::move(modules)});
   return config;
+}
+
+// What current readers do not load, although the format has it.
+std::vector<std::string> NotesOn(const FolderTensors& tensors, const GptqExport& form) {
+  bool vllm = form.symmetric, head = false;
+  for (const Candidate& c : tensors.packed) {
+    vllm = vllm && (c.linear.bits == 4 || c.linear.bits == 8) && !c.linear.permutation;
+    head = head || c.module == "lm_head";
+  }
+  std::vector<std::string> notes;
+  if (!vllm)
+    notes.emplace_back(
+        "vLLM's GPTQ has 4 or 8 bits, no zero-points and no permuted columns; its compressed-tensors has more");
+  if (head)
+    notes.emplace_back(
+        "transformers does not look for a quantized lm_head: with it, only GPTQModel and vLLM load GPTQ");
+  return notes;
 }
 
 // What all modules together need; kBadInput if they need what excludes each other.
 Result<GptqExport> FormOf(const Model& model, const std::vector<Candidate>& modules) {
   GptqExport form;
+  form.symmetric = true;
   bool has_zero = false;
   for (const Candidate& c : modules) {
+    const float half = static_cast<float>(1 << (c.linear.bits - 1));
+    form.symmetric = form.symmetric && c.lowest_zero == half && c.highest_zero == half;
     form.planar = form.planar || (c.linear.bits >= 5 && c.linear.bits <= 7);
     form.plus_one = form.plus_one || c.highest_zero == static_cast<float>(1 << c.linear.bits);
     has_zero = has_zero || c.lowest_zero == 0;
@@ -143,6 +196,7 @@ Result<GptqExport> FormOf(const Model& model, const std::vector<Candidate>& modu
     return Fail(ErrorCode::kBadInput,
                 "{}: some zero-points are 2^bits, which only GPTQ's first format can hold, and {} (--include)",
                 model.main().path(), form.planar ? "some codes have 5 to 7 bits" : "some are 0, which it cannot");
+  form.plus_one = form.plus_one || (form.symmetric && !form.planar);
   return form;
 }
 
@@ -182,7 +236,7 @@ Result<FolderPlan> PlanGptq(const Model& model, const FolderOptions& options) {
   std::vector<FolderPlan::File> files = {{"config.json", std::move(*config)},
                                          {"quantize_config.json", quantization.dump(2) + "\n"},
                                          {"quant_config.json", {}}};
-  return FolderPlan{std::move(*weights), std::move(files)};
+  return FolderPlan{std::move(*weights), std::move(files), NotesOn(*tensors, *form)};
 }
 
 }  // namespace ingot

@@ -8,8 +8,11 @@ namespace ingot {
 
 // How the modules of one export are stored.
 struct GptqExport {
-  bool planar = false;    // fields in words of their own ("gptq_p"): 5, 6 and 7 bits have no other form
-  bool plus_one = false;  // zero-points are stored less one ("gptq"), which alone can say 2^bits
+  bool planar = false;  // fields in words of their own ("gptq_p"): 5, 6 and 7 bits have no other form
+  // Zero-points are stored less one ("gptq"). Every reader knows this form, but only symmetric weights mean the same to
+  // all of them; it alone can say 2^bits. What else has zero-points is "gptq_v2".
+  bool plus_one = false;
+  bool symmetric = false;  // all zero-points of all modules are 2^(bits - 1)
 
   // The value of checkpoint_format.
   std::string_view name() const { return planar ? "gptq_p" : plus_one ? "gptq" : "gptq_v2"; }

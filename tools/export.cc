@@ -236,27 +236,29 @@ Result<int> WriteTo(const Model& model, const Writer& writer, std::string_view f
 }
 
 // Safetensors, with the files that belong to it; dense tensors and packed ones.
-Result<int> WriteSafetensors(const Model& model, const SafetensorsPlan& plan, std::vector<FolderPlan::File> files,
-                             const std::string& target, const Options& options) {
+Result<int> WriteSafetensors(const Model& model, const FolderPlan& folder, const std::string& target,
+                             const Options& options) {
+  const SafetensorsPlan& plan = folder.weights;
   const auto print = [&](const std::string& file, uint64_t attachments, double seconds) {
     const auto& tensors = plan.tensors();
     const auto decoded = std::count_if(tensors.begin(), tensors.end(), [](const auto& t) { return !t.verbatim; });
     std::string note = fmt::format("{} decoded", decoded);
     if (!plan.packed().empty()) note += fmt::format(", {} quantized", plan.packed().size());
     PrintSummary(file, tensors.size() + plan.packed().size(), note, plan.file_size(), attachments, seconds);
+    for (const std::string& remark : folder.notes) Print("note: {}\n", remark);
     const uint64_t aliases = CountAliases(model, tensors);
     if (aliases == 0) return;
     Print("note: safetensors has no aliases; {} written once more under the second name\n",
           aliases == 1 ? "1 tied tensor is" : fmt::format("{} tied tensors are", aliases));
   };
   const auto write = [&](OutputFile& out, const ProgressFn& progress) { return plan.Write(model, out, progress); };
-  return WriteTo(model, {write, print}, kSafetensors, target, std::move(files), options);
+  return WriteTo(model, {write, print}, kSafetensors, target, folder.files, options);
 }
 
 Result<int> ExportSafetensors(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
-  const auto plan = SafetensorsPlan::Make(model, numbers, DTypeOf(options));
+  auto plan = SafetensorsPlan::Make(model, numbers, DTypeOf(options));
   if (!plan) return Propagate(plan);
-  return WriteSafetensors(model, *plan, DenseFiles(model), options.target, options);
+  return WriteSafetensors(model, {std::move(*plan), DenseFiles(model), {}}, options.target, options);
 }
 
 // GPTQ and compressed-tensors: always a folder.
@@ -266,7 +268,7 @@ Result<int> ExportFolder(const Model& model, const std::vector<uint32_t>& number
   auto plan = format == kGptq ? PlanGptq(model, wanted) : PlanCompressedTensors(model, wanted);
   if (!plan) return Propagate(plan);
   const std::string folder = options.target.back() == '/' ? options.target : options.target + "/";
-  return WriteSafetensors(model, plan->weights, std::move(plan->files), folder, options);
+  return WriteSafetensors(model, *plan, folder, options);
 }
 
 Result<int> ExportGguf(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {

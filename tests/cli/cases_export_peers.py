@@ -2,134 +2,12 @@
 
 import json
 
-import numpy as np
-
-from cases_import import E2M1, e4m3
-from common import MODEL, VALID, Case, document
+from common import MODEL, VALID
+from peer_exports import Exports, decode_compressed, decode_gptq
 from peer_fixtures import FIXTURES, differing, read_tensors, rounded, rows, widen
 
 # Shorter last groups; zero-points of 2^bits.
 CT_CANNOT = ("w4_g64_ragged_v2", "autogptq_w4_g32_zero_0")
-
-
-def stream(words, bits, count):
-    """Codes along the last axis of an array of words, as one little-endian stream of bits."""
-    flat = (words.view("<u4")[..., None] >> np.arange(32, dtype="<u4")) & 1
-    flat = flat.reshape(*words.shape[:-1], -1)[..., :count * bits].reshape(*words.shape[:-1], count, bits)
-    return (flat << np.arange(bits)).sum(-1).astype(np.int64)
-
-
-def planar(words, bits, count):
-    """The same of 32 codes in `bits` words, in fields of powers of two."""
-    out = np.zeros((*words.shape[:-1], count), np.int64)
-    groups = words.view("<u4").reshape(*words.shape[:-1], -1, bits)
-    first = shift = 0
-    for width in {3: (2, 1), 5: (4, 1), 6: (4, 2), 7: (4, 2, 1)}[bits]:
-        field = stream(np.ascontiguousarray(groups[..., first:first + width]), width, 32)
-        out += field.reshape(*words.shape[:-1], -1)[..., :count] << shift
-        first, shift = first + width, shift + width
-    return out
-
-
-def turned(array):
-    return np.ascontiguousarray(array.T)
-
-
-def decode_gptq(tensors, config):
-    """{module: f32 values}, from the words alone."""
-    out = {}
-    for name in [name for name in tensors if name.endswith(".qweight")]:
-        p = name[:-len(".qweight")]
-        bits = next((o.get("bits", config["bits"]) for r, o in config.get("dynamic", {}).items()
-                     if r.startswith("+:") and r[2:].replace("\\", "") == f"^{p}$"), config["bits"])
-        fields = bits in (5, 6, 7) or (config["checkpoint_format"] == "gptq_p" and bits == 3)
-        unpack = planar if fields else stream
-        g_idx = tensors[p + ".g_idx"][1]
-        dtype, scales = tensors[p + ".scales"]
-        q = unpack(turned(tensors[name][1]), bits, len(g_idx))
-        z = unpack(tensors[p + ".qzeros"][1], bits, scales.shape[1]) + (config["checkpoint_format"] == "gptq")
-        s = widen(dtype, scales)
-        out[p] = rounded((s[g_idx] * (q.T - z[g_idx]).astype(np.float32)).T, dtype)
-    return out
-
-
-def decode_compressed(tensors):
-    """The same of compressed-tensors; widths follow from the sizes."""
-    out = {}
-    for name in [name for name in tensors if name.endswith(".weight_scale")]:
-        p = name[:-len("_scale")]
-        dtype, scales = tensors[name]
-        if p + "_packed" not in tensors:
-            codes, s = e4m3(tensors[p][1]), widen(dtype, scales)
-            n, k = codes.shape
-            if s.size > 1 and s.shape[0] != n:  # blocks of 64
-                s = s[np.arange(n) // 64][:, np.arange(k) // 64]
-            elif s.size > 1:
-                s = np.repeat(s, k // s.shape[1], 1)
-            value = rounded(codes * s, dtype)
-        elif p + "_shape" not in tensors:
-            packed = tensors[p + "_packed"][1]
-            codes = E2M1[np.stack([packed & 15, packed >> 4], -1).reshape(len(packed), -1)]
-            if p + "_global_scale" in tensors:
-                s = e4m3(scales) / tensors[p + "_global_scale"][1]
-            else:
-                s = np.exp2(scales.astype(np.float32) - 127)
-            value = rounded(codes * np.repeat(s, codes.shape[1] // s.shape[1], 1), "BF16")
-        else:
-            n, k = (int(x) for x in tensors[p + "_shape"][1])
-            words = tensors[p + "_packed"][1]
-            bits = next(b for b in range(2, 9) if -(-k * b // 32) == words.shape[1])
-            s, q = widen(dtype, scales), stream(words, bits, k)
-            z = np.full(s.shape, 1 << (bits - 1))
-            if p + "_zero_point" in tensors:
-                z = turned(stream(turned(tensors[p + "_zero_point"][1]), bits, n))
-            g = tensors[p + "_g_idx"][1] if p + "_g_idx" in tensors else np.arange(k) // (k // s.shape[1])
-            value = rounded(s[:, g] * (q - z[:, g]).astype(np.float32), dtype)
-        out[p[:-len(".weight")]] = value
-    return out
-
-
-class Exports(Case):
-    def convert(self, source, name, *options):
-        target = self.folder / name
-        done = self.check(0, "convert", source, target, "--force", "--json", *options)
-        return target, document(done)["content_digest"]
-
-    def export(self, source, form, *options):
-        """(folder, its tensors, its quantization_config)"""
-        folder = self.folder / form
-        self.check(0, "export", source, folder, "--format", form, "--force", "--quiet", *options)
-        self.assertEqual(self.leftovers(), [])
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))["quantization_config"]
-        if form == "gptq":
-            self.assertEqual(json.loads((folder / "quantize_config.json").read_text(encoding="utf-8")), config)
-        return folder, read_tensors(folder / "model.safetensors"), config
-
-    def values(self, source, *options):
-        target = self.folder / "values.safetensors"
-        self.check(0, "export", source, target, "--force", "--quiet", "--dtype", "f32", *options)
-        return {name: array for name, (_, array) in read_tensors(target).items()}
-
-    def same(self, got, wanted):
-        self.assertEqual(sorted(got), sorted(wanted))
-        for name, array in wanted.items():
-            self.assertEqual(got[name].shape, array.shape, name)
-            self.assertEqual(differing(got[name], array), 0, name)
-
-    def round_trip(self, source, form, digest=True):
-        """Through a folder of that form and back; its words, taken apart here, are the values too."""
-        first, digest_before = self.convert(source, "a.ingot")
-        folder, tensors, config = self.export(first, form)
-        second, digest_after = self.convert(folder, "b.ingot")
-        values = self.values(first)
-        self.same(self.values(second), values)
-        if digest:
-            self.assertEqual(digest_before, digest_after)
-        decoded = decode_gptq(tensors, config) if form == "gptq" else decode_compressed(tensors)
-        self.assertGreater(len(decoded), 0)
-        for module, value in decoded.items():
-            self.assertEqual(differing(value, values[module + ".weight"]), 0, module)
-        return config
 
 
 class RoundTrips(Exports):
@@ -137,16 +15,27 @@ class RoundTrips(Exports):
         for folder, row in rows("gptq"):
             with self.subTest(row["path"]):
                 # Zero-points that v1 stores less one are stored as they are: a nested encoding with another constant.
-                v1 = json.loads((folder / "quantize_config.json").read_text(encoding="utf-8")).get("checkpoint_format", "gptq") == "gptq"
-                config = self.round_trip(folder, "gptq", digest=not v1)
+                before = json.loads((folder / "quantize_config.json").read_text(encoding="utf-8"))
+                v1 = before.get("checkpoint_format", "gptq") == "gptq"
+                config = self.round_trip(folder, "gptq", digest=before["sym"] or not v1)
                 self.assertEqual(config["desc_act"], "actorder" in folder.name or "shuffled" in folder.name)
                 self.assertEqual(config["meta"]["quantizer"][0].split(":")[0], "ingot")
+                self.assertEqual(config["sym"], before["sym"])
+                if before["sym"] and v1:
+                    # Word for word what came in: AutoGPTQ and others know v1 only, and would add one to v2's zero-points.
+                    self.assertEqual((config["checkpoint_format"], config["format"]), ("gptq", "gptq"))
+                    parts = [read_tensors(path) for path in sorted(folder.glob("model*.safetensors"))]
+                    self.same_bytes(read_tensors(self.folder / "gptq" / "model.safetensors"), {k: v for part in parts for k, v in part.items()})
 
     def test_compressed_tensors(self):
         for folder, row in rows("compressed_tensors"):
             with self.subTest(row["path"]):
                 config = self.round_trip(folder, "compressed-tensors")
                 self.assertEqual(config["quantization_status"], "compressed")
+                # transformers refuses packed zero-points unless it is told to decompress while it loads.
+                self.assertEqual(config.get("dequantize", False), "asym" in folder.name)
+                if not folder.name.startswith(("old_pack_w3", "int8")):  # the packing of old; one byte a code
+                    self.same_bytes(read_tensors(self.folder / "compressed-tensors" / "model.safetensors"), read_tensors(folder / "model.safetensors"))
 
     def test_from_one_system_to_another(self):
         for system, form in (("awq", "gptq"), ("awq", "compressed-tensors"), ("gptq", "compressed-tensors")):
@@ -210,11 +99,68 @@ class Presets(Exports):
             if form == "gptq":
                 self.assertEqual((config["bits"], config["group_size"], config["checkpoint_format"]), (4, 128, "gptq_p"))
                 self.assertEqual(config["dynamic"][r"-:^model\.layers\.1\.mlp\.up_proj$"], {})
+                self.assertEqual(config["modules_in_block_to_quantize"], [sorted(decoded)])
                 self.assertEqual(config["dynamic"][r"+:^model\.layers\.2\.mlp\.up_proj$"], {"bits": 3, "group_size": 64})
                 self.assertEqual(config["dynamic"][r"+:^model\.layers\.0\.mlp\.down_proj$"], {"bits": 5, "group_size": -1})
             else:
                 self.assertEqual(sorted(config["ignore"]), ["lm_head", "model.layers.1.mlp.up_proj"])
                 self.assertEqual(len(config["config_groups"]), 3)
+                # Told to decompress while it loads, transformers would take all for the first group's.
+                self.assertNotIn("dequantize", config)
+
+    def test_fused_layers(self):
+        """vLLM asks by one name about q, k and v, and about gate and up: it is there if the parts agree."""
+        recipe = self.folder / "recipe.json"
+        recipe.write_text(json.dumps({"name": "mixed", "rules": [
+            {"match": r"layers\.1\.mlp", "method": "keep"},
+            {"match": r"layers\.2\.", "method": "linear", "bits": 8, "group_size": 64, "symmetric": True},
+            {"match": r"layers\.3\..*[qk]_proj", "method": "linear", "bits": 8, "group_size": 64, "symmetric": True},
+            {"match": "_proj", "method": "linear", "bits": 4, "group_size": 128, "symmetric": True}]}))
+        source, _ = self.convert(MODEL, "m.ingot", "--recipe", recipe)
+        _, _, config = self.export(source, "gptq")
+        eight = {"bits": 8, "group_size": 64}
+        fused = {name: what for name, what in config["dynamic"].items() if "qkv" in name or "gate_up" in name}
+        self.assertEqual(fused, {r"-:^model\.layers\.1\.mlp\.gate_up_proj$": {}, r"+:^model\.layers\.2\.mlp\.gate_up_proj$": eight,
+                                 r"+:^model\.layers\.2\.self_attn\.qkv_proj$": eight})
+
+    def test_output_head(self):
+        source, _ = self.convert(MODEL, "m.ingot", "--preset", "int4-sym-g128", "--include", "^lm_head")
+        _, _, config = self.export(source, "gptq")
+        self.assertTrue(config["lm_head"])
+        self.assertNotIn("dynamic", config)
+        self.assertIn("lm_head", self.check(0, "export", source, self.folder / "gptq", "--format", "gptq", "--force").out)
+        _, _, config = self.export(source, "compressed-tensors")
+        (group,) = config["config_groups"].values()
+        self.assertEqual((group["targets"], config["ignore"]), (["Linear", "lm_head"], []))
+
+    def test_zero_points_in_a_part_of_the_modules(self):
+        """One scheme, which transformers and the fused layers of vLLM need: all have zero-points, some of them 8."""
+        recipe = self.folder / "recipe.json"
+        recipe.write_text(json.dumps({"name": "mixed", "rules": [
+            {"match": "[qv]_proj", "method": "linear", "bits": 4, "group_size": 128, "symmetric": True},
+            {"match": "_proj", "method": "linear", "bits": 4, "group_size": 128}]}))
+        source, digest = self.convert(MODEL, "m.ingot", "--recipe", recipe)
+        folder, tensors, config = self.export(source, "compressed-tensors")
+        (group,) = config["config_groups"].values()
+        self.assertEqual((group["targets"], group["weights"]["symmetric"], config["dequantize"]), (["Linear"], False, True))
+        words = tensors["model.layers.0.self_attn.q_proj.weight_zero_point"][1]
+        self.assertEqual(set(words.view("<u4").flat), {0x88888888})
+        values = self.values(source)
+        for module, value in decode_compressed(tensors).items():
+            self.assertEqual(differing(value, rounded(values[module + ".weight"], "F16")), 0, module)
+        _, tensors, config = self.export(source, "gptq")
+        self.assertEqual((config["sym"], config["checkpoint_format"]), (False, "gptq_v2"))
+
+    def test_notes_say_who_cannot_load_it(self):
+        for preset, form, words in (("int4-g128", "gptq", "vLLM's GPTQ has 4 or 8 bits"), ("int4-sym-g128", "gptq", ""),
+                                    ("int4-g128", "compressed-tensors", "")):
+            source, _ = self.convert(MODEL, "m.ingot", "--preset", preset)
+            done = self.check(0, "export", source, self.folder / form, "--format", form, "--force")
+            self.assertEqual("note:" in done.out, bool(words), done.out)
+            self.assertIn(words, done.out)
+        source, _ = self.convert(FIXTURES / "gptq" / "whole_model_w4_g32_actorder", "m.ingot")
+        done = self.check(0, "export", source, self.folder / "compressed-tensors", "--format", "compressed-tensors", "--force")
+        self.assertIn("note: permuted columns (act-order) are read by compressed-tensors before 0.19 only", done.out)
 
     def test_the_same_bytes_for_any_number_of_threads(self):
         source, _ = self.convert(MODEL, "m.ingot", "--preset", "int4-g128")
