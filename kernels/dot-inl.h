@@ -23,6 +23,14 @@
 #define INGOT_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
 #endif
 
+// Sums stay in registers only where the loops over them are unrolled.
+#undef INGOT_UNROLL
+#ifdef __clang__
+#define INGOT_UNROLL _Pragma("unroll")
+#else
+#define INGOT_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #undef INGOT_INTEGER_DOTS
 #if HWY_TARGET <= HWY_AVX2
 #define INGOT_INTEGER_DOTS 1

@@ -53,19 +53,19 @@ void TileF32(const float* w, uint64_t w_stride, const float* panel, uint64_t col
   const DF df;
   constexpr size_t kLanes = hn::MaxLanes(DF());
   VF sum[kRows][2];
-  for (size_t r = 0; r < kRows; ++r) {
+  INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) {
     sum[r][0] = hn::LoadU(df, sums + r * stride);
     sum[r][1] = hn::LoadU(df, sums + r * stride + kLanes);
   }
   for (uint64_t k = 0; k < columns; ++k) {
     const VF x0 = hn::Load(df, panel + k * kPanel), x1 = hn::Load(df, panel + k * kPanel + kLanes);
-    for (size_t r = 0; r < kRows; ++r) {
+    INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) {
       const VF v = hn::Set(df, w[r * w_stride + k]);
       sum[r][0] = hn::MulAdd(v, x0, sum[r][0]);
       sum[r][1] = hn::MulAdd(v, x1, sum[r][1]);
     }
   }
-  for (size_t r = 0; r < kRows; ++r) {
+  INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) {
     hn::StoreU(sum[r][0], df, sums + r * stride);
     hn::StoreU(sum[r][1], df, sums + r * stride + kLanes);
   }
@@ -112,7 +112,7 @@ HWY_INLINE VB RepeatQuad(const uint8_t* codes) {
 template <size_t kRows, int kMost>
 HWY_INLINE void TileQuads(const uint8_t* codes, uint64_t codes_stride, const int8_t* panel, uint64_t quads,
                           VSum (&sum)[kRows][2]) {
-  for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(DSum());
+  INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(DSum());
   uint64_t q = 0;
 #if !INGOT_VNNI
   if constexpr (kMost * 254 * 2 < 32768) {  // two quads in 16 bits before they are widened
@@ -120,7 +120,7 @@ HWY_INLINE void TileQuads(const uint8_t* codes, uint64_t codes_stride, const int
       const int8_t* at = panel + q * 4 * kPanel;
       const VB x0 = LoadQuads(at), x1 = LoadQuads(at + kVectorBytes), x2 = LoadQuads(at + 4 * kPanel),
                x3 = LoadQuads(at + 4 * kPanel + kVectorBytes);
-      for (size_t r = 0; r < kRows; ++r) {
+      INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) {
         const VB u = RepeatQuad(codes + r * codes_stride + 4 * q), v = RepeatQuad(codes + r * codes_stride + 4 * q + 4);
         sum[r][0] = AddPairs(sum[r][0], hn::Add(PairProducts(u, x0), PairProducts(v, x2)));
         sum[r][1] = AddPairs(sum[r][1], hn::Add(PairProducts(u, x1), PairProducts(v, x3)));
@@ -130,7 +130,7 @@ HWY_INLINE void TileQuads(const uint8_t* codes, uint64_t codes_stride, const int
 #endif
   for (; q < quads; ++q) {
     const VB x0 = LoadQuads(panel + q * 4 * kPanel), x1 = LoadQuads(panel + q * 4 * kPanel + kVectorBytes);
-    for (size_t r = 0; r < kRows; ++r) {
+    INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) {
       const VB u = RepeatQuad(codes + r * codes_stride + 4 * q);
       sum[r][0] = AddProducts<kMost>(sum[r][0], u, x0);
       sum[r][1] = AddProducts<kMost>(sum[r][1], u, x1);
@@ -153,10 +153,10 @@ void TileGroup(const uint8_t* codes, uint64_t codes_stride, const BlockOperands&
   constexpr size_t kLanes = hn::MaxLanes(DF());
   VSum sum[kRows][2];
   TileQuads<kRows, kMost>(codes, codes_stride, panel, quads, sum);
-  for (size_t r = 0; r < kRows; ++r) {
+  INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) {
     const uint64_t at = r * operands.across + group;
     const VF s = hn::Set(df, operands.s[at]), z = hn::Set(df, operands.z[at]), o = hn::Set(df, operands.o[at]);
-    for (size_t half = 0; half < 2; ++half) {
+    INGOT_UNROLL for (size_t half = 0; half < 2; ++half) {
       float* to = sums + r * stride + half * kLanes;
       const VF x = hn::Load(df, x_sums + half * kLanes);
       VF value = hn::ConvertTo(df, sum[r][half]);

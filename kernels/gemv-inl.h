@@ -25,14 +25,15 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 inline constexpr size_t kSums = hn::MaxLanes(DF());  // lanes of a sum
-inline constexpr size_t kPrefetch = 1024;            // bytes ahead in each row
+inline constexpr size_t kPrefetch = 512;             // bytes ahead in each row
 
 // One row of activations: x = scale * hi, or scale * (128 hi + lo) in two planes, in the order of Block<kBits>, zeros
-// up to whole blocks. `sums` is what zero-points and offsets multiply: sums of the integers over what one lane covers
-// of a group (coarse), or of a vector (fine).
+// up to whole blocks; and what zero-points and offsets multiply: sums X over what one lane covers of a group (coarse)
+// or of a vector (fine). A zero-point that is the same everywhere is taken care of where sums start, at -z X.
 struct BytesOfX {
   hwy::AlignedFreeUniquePtr<int8_t[]> planes[2];
-  hwy::AlignedFreeUniquePtr<float[]> sums;
+  hwy::AlignedFreeUniquePtr<int32_t[]> starts[2];
+  hwy::AlignedFreeUniquePtr<float[]> sums;  // of both planes together; where zero-points or offsets vary
   float scale = 0.0f;
 };
 
@@ -41,7 +42,9 @@ struct IntegerWeights {
   const EncodedMatrix& matrix;
   MatrixSlice slice;
   uint64_t group_cols;  // the slice's columns where there is one group
-  bool has_z, has_o;
+  bool varies;          // z or o do: their arrays are used, else only `z`
+  bool has_o;
+  int z = 0;
   float book_scale = 1.0f;  // codebook entry = book_scale * (byte - 128), about
   HWY_ALIGN uint8_t book[16] = {};
 
@@ -49,12 +52,17 @@ struct IntegerWeights {
   size_t blocks() const {
     return CeilDiv(slice.columns, Block<kBits>::kCols);
   }
-  // Whether groups are made of whole blocks.
+  // Columns that one sum of integers covers: a group, a block that has several groups of whole units (each in lanes of
+  // its own), or what one vector has.
+  enum class Sums { kGroup, kBlock, kVector };
   template <int kBits>
-  bool coarse() const {
-    return group_cols % Block<kBits>::kCols == 0 || group_cols >= slice.columns;
+  Sums sums() const {
+    if (group_cols % Block<kBits>::kCols == 0 || group_cols >= slice.columns) return Sums::kGroup;
+    return group_cols % kPackUnit == 0 ? Sums::kBlock : Sums::kVector;
   }
 };
+
+HWY_INLINE VB LoadBytes(const int8_t* at) { return hn::BitCast(DB(), hn::Load(hn::RebindToSigned<DB>(), at)); }
 
 // ---- activations
 
@@ -102,27 +110,31 @@ BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
   const auto natural = hwy::AllocateAligned<int8_t>(2 * bytes);
   BytesOfX out;
   out.scale = QuantizeRow<kPlanes>(x, w.slice.columns, natural.get(), natural.get() + bytes);
-  for (int p = 0; p < kPlanes; ++p) {
+  INGOT_UNROLL for (int p = 0; p < kPlanes; ++p) {
     out.planes[p] = hwy::AllocateAligned<int8_t>(bytes);
     std::memset(out.planes[p].get(), 0, bytes);
     OrderByBlocks<kBits>(natural.get() + p * bytes, w.slice.columns, out.planes[p].get());
   }
-  if (!w.has_z && !w.has_o) return out;
-  const bool coarse = w.coarse<kBits>();
   const size_t vectors = blocks * B::kVectors;
-  const size_t per_sum = coarse ? CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols) * B::kVectors : 1;
-  out.sums = hwy::AllocateAligned<float>(CeilDiv(vectors, per_sum) * kSums);
+  const auto kind = w.sums<kBits>();
+  const size_t per_sum = kind == IntegerWeights::Sums::kGroup
+                             ? CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols) * B::kVectors
+                         : kind == IntegerWeights::Sums::kBlock ? B::kVectors
+                                                                : 1;
+  const size_t count = CeilDiv(vectors, per_sum) * kSums;
+  for (int p = 0; p < kPlanes; ++p) out.starts[p] = hwy::AllocateAligned<int32_t>(count);
+  if (w.varies) out.sums = hwy::AllocateAligned<float>(count);
   const auto ones = hn::Set(DB(), uint8_t{1});
-  for (size_t v = 0, number = 0; v < vectors; v += per_sum, ++number) {
+  const auto minus_z = hn::Set(DSum(), w.varies ? 0 : -w.z);
+  for (size_t v = 0, at = 0; v < vectors; v += per_sum, at += kSums) {
     VSum sum[2] = {hn::Zero(DSum()), hn::Zero(DSum())};
-    for (size_t i = v; i < std::min(vectors, v + per_sum); ++i) {
-      for (int p = 0; p < kPlanes; ++p)
-        sum[p] = AddProducts<1>(
-            sum[p], ones,
-            hn::BitCast(DB(), hn::Load(hn::RebindToSigned<DB>(), out.planes[p].get() + i * kVectorBytes)));
+    for (int p = 0; p < kPlanes; ++p) {
+      for (size_t i = v; i < std::min(vectors, v + per_sum); ++i)
+        sum[p] = AddProducts<1>(sum[p], ones, LoadBytes(out.planes[p].get() + i * kVectorBytes));
+      hn::Store(hn::Mul(sum[p], minus_z), DSum(), out.starts[p].get() + at);
     }
     if constexpr (kPlanes == 2) sum[0] = hn::Add(hn::ShiftLeft<7>(sum[0]), sum[1]);
-    hn::Store(hn::ConvertTo(DF(), sum[0]), DF(), out.sums.get() + number * kSums);
+    if (w.varies) hn::Store(hn::ConvertTo(DF(), sum[0]), DF(), out.sums.get() + at);
   }
   return out;
 }
@@ -161,24 +173,23 @@ struct TailBlock {
   }
 };
 
-HWY_INLINE VF Join(VSum hi, VSum lo) {
-  return hn::Add(hn::Mul(hn::ConvertTo(DF(), hi), hn::Set(DF(), 128.0f)), hn::ConvertTo(DF(), lo));
-}
-
 // kRows rows times kX rows of activations.
 template <int kBits, bool kBook, int kPlanes, int kX, int kRows>
 class RowProducts {
   using B = Block<kBits>;
+  static constexpr size_t kBlockBytes = 8 * B::kFirst * B::kUnits;
 
  public:
   RowProducts(const IntegerWeights& w, const BytesOfX* x)
       : w_(w), x_(x), table_(hn::LoadDup128(DB(), w.book)), full_blocks_(w.slice.columns / B::kCols) {
     const size_t tail_cols = w.slice.columns - full_blocks_ * B::kCols;
     tail_units_ = CeilDiv(tail_cols, kPackUnit);
-    if (w.coarse<kBits>()) return;
-    const size_t groups = B::kCols / w.group_cols;
+    if (w.sums<kBits>() == IntegerWeights::Sums::kGroup) {
+      per_group_ = CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols);
+      return;
+    }
+    groups_ = B::kCols / w.group_cols;
     tail_groups_ = CeilDiv(tail_cols, w.group_cols);
-    groups_ = groups;
     for (size_t v = 0; v < B::kVectors; ++v) {
       for (size_t lane = 0; lane < kSums; ++lane)
         lane_group_[v][lane] = static_cast<uint32_t>(B::Column(v, 4 * lane) / w.group_cols);
@@ -187,120 +198,189 @@ class RowProducts {
 
   // result[r * kX + n] for row r and activations n, without the scale of x.
   void Run(const RowOfW* rows, float* result) const {
-    VF sums[kRows][kX];
-    for (auto& row : sums) {
-      for (VF& sum : row) sum = hn::Zero(DF());
-    }
-    if (w_.coarse<kBits>()) {
-      Coarse(rows, sums);
-    } else {
-      for (size_t b = 0; b < full_blocks_; ++b) {
-        for (int r = 0; r < kRows; ++r) Fine(rows[r], b, b, groups_ * b, sums[r]);
-      }
-      for (int r = 0; r < kRows && tail_units_ != 0; ++r) {
-        TailBlock<kBits> tail;
-        Fine(tail.Make(rows[r], full_blocks_, tail_units_, groups_ * full_blocks_, tail_groups_), 0, full_blocks_, 0,
-             sums[r]);
-      }
-    }
-    for (int r = 0; r < kRows; ++r) {
-      for (int n = 0; n < kX; ++n) result[r * kX + n] = hn::GetLane(hn::SumOfLanes(DF(), sums[r][n]));
+    using Sums = IntegerWeights::Sums;
+    switch (w_.sums<kBits>()) {
+      case Sums::kGroup:
+        return w_.varies ? Coarse<true>(rows, result) : Coarse<false>(rows, result);
+      case Sums::kBlock:
+        return w_.varies ? Fine<true, true>(rows, result) : Fine<false, true>(rows, result);
+      default:
+        return w_.varies ? Fine<true, false>(rows, result) : Fine<false, false>(rows, result);
     }
   }
 
  private:
+  using Totals = VF[kX];
+
+  // Groups of whole blocks.
+  template <bool kVaries>
+  HWY_NOINLINE void Coarse(const RowOfW* in, float* result) const {
+    VF totals[kRows][kX];
+    RowOfW rows[kRows];
+    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+      rows[r] = in[r];
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[r][n] = hn::Zero(DF());
+    }
+    const size_t per_group = per_group_, groups = full_blocks_ / per_group;
+    for (size_t g = 0; g < groups; ++g) {
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+        VSum sum[kX][kPlanes];
+        Start(g, sum);
+        for (size_t b = g * per_group; b < (g + 1) * per_group; ++b) {
+          hwy::Prefetch(rows[r].fields[0] + kBlockBytes * b + kPrefetch);
+          Add(rows[r], b, b, sum);
+        }
+        Finish<kVaries>(totals[r], sum, g, rows[r], g);
+      }
+    }
+    if (groups * per_group < full_blocks_ || tail_units_ != 0) {
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) LastGroup<kVaries>(rows[r], groups, totals[r]);
+    }
+    Reduce(totals, result);
+  }
+
+  // The last group, where it is a part of one or ends with a part of a block.
+  template <bool kVaries>
+  HWY_NOINLINE void LastGroup(const RowOfW& row, size_t group, Totals& totals) const {
+    VSum sum[kX][kPlanes];
+    Start(group, sum);
+    for (size_t b = group * per_group_; b < full_blocks_; ++b) Add(row, b, b, sum);
+    if (tail_units_ != 0) {
+      TailBlock<kBits> tail;
+      Add(tail.Make(row, full_blocks_, tail_units_, 0, 0), 0, full_blocks_, sum);
+    }
+    Finish<kVaries>(totals, sum, group, row, group);
+  }
+
   // The products of block `block` of a row with block `x_block` of the activations, added.
   HWY_INLINE void Add(const RowOfW& row, size_t block, size_t x_block, VSum (&sum)[kX][kPlanes]) const {
     const BlockCodes<kBits> codes(row.fields, block);
-    for (int n = 0; n < kX; ++n) {
-      for (int p = 0; p < kPlanes; ++p) {
+    INGOT_UNROLL for (int n = 0; n < kX; ++n) {
+      INGOT_UNROLL for (int p = 0; p < kPlanes; ++p) {
         sum[n][p] = AddBlock<kBits, kBook>(sum[n][p], codes, x_[n].planes[p].get() + x_block * B::kCols, table_);
       }
     }
   }
 
-  void Coarse(const RowOfW* rows, VF (&sums)[kRows][kX]) const {
-    const DF df;
-    const size_t per_group = CeilDiv(std::min(w_.group_cols, w_.slice.columns), B::kCols);
-    const size_t groups = CeilDiv(w_.slice.columns, w_.group_cols);
-    for (size_t g = 0; g < groups; ++g) {
-      VSum sum[kRows][kX][kPlanes];
-      for (auto& row : sum) {
-        for (auto& of_x : row) {
-          for (VSum& s : of_x) s = hn::Zero(DSum());
-        }
-      }
-      const size_t end = std::min((g + 1) * per_group, full_blocks_);
-      for (size_t b = g * per_group; b < end; ++b) {
-        for (int r = 0; r < kRows; ++r) {
-          hwy::Prefetch(rows[r].fields[0] + 8 * B::kFirst * B::kUnits * b + kPrefetch);
-          Add(rows[r], b, b, sum[r]);
-        }
-      }
-      if (g + 1 == groups && tail_units_ != 0) {
-        for (int r = 0; r < kRows; ++r) {
-          TailBlock<kBits> tail;
-          Add(tail.Make(rows[r], full_blocks_, tail_units_, 0, 0), 0, full_blocks_, sum[r]);
-        }
-      }
-      for (int r = 0; r < kRows; ++r) {
-        const VF s = hn::Set(df, rows[r].s[g]), z = hn::Set(df, rows[r].z[g]), o = hn::Set(df, rows[r].o[g]);
-        for (int n = 0; n < kX; ++n) sums[r][n] = Finish(sums[r][n], sum[r][n], x_[n], g, s, z, o);
+  HWY_INLINE void Start(size_t place, VSum (&sum)[kX][kPlanes]) const {
+    INGOT_UNROLL for (int n = 0; n < kX; ++n) {
+      INGOT_UNROLL for (int p = 0; p < kPlanes; ++p) {
+        sum[n][p] = hn::Load(DSum(), x_[n].starts[p].get() + place * kSums);
       }
     }
   }
 
-  HWY_INLINE void Fine(const RowOfW& row, size_t block, size_t x_block, size_t group, VF (&sums)[kX]) const {
+  template <bool kVaries>
+  HWY_INLINE void Finish(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, const RowOfW& row,
+                         size_t group) const {
     const DF df;
-    const BlockCodes<kBits> codes(row.fields, block);
-    if (block == x_block) hwy::Prefetch(row.fields[0] + 8 * B::kFirst * B::kUnits * block + kPrefetch);
-    const VF s = hn::LoadU(df, row.s + group), z = hn::LoadU(df, row.z + group), o = hn::LoadU(df, row.o + group);
-    FineVector<0>(codes, x_block, s, z, o, sums);
-  }
-  template <int v>
-  HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, VF s, VF z, VF o, VF (&sums)[kX]) const {
-    const auto lanes = hn::SetTableIndices(DF(), lane_group_[v]);
-    const VF s_v = hn::TableLookupLanes(s, lanes), z_v = hn::TableLookupLanes(z, lanes),
-             o_v = hn::TableLookupLanes(o, lanes);
-    VB u = codes.template Get<v>();
-    if constexpr (kBook) u = hn::TableLookupBytes(table_, u);
-    for (int n = 0; n < kX; ++n) {
-      VSum sum[kPlanes];
-      for (int p = 0; p < kPlanes; ++p) {
-        const int8_t* x = x_[n].planes[p].get() + x_block * B::kCols + v * kVectorBytes;
-        sum[p] = AddProducts < kBook ? 255
-                                     : (1 << kBits) - 1 > (hn::Zero(DSum()), u,
-                                                           hn::BitCast(DB(), hn::Load(hn::RebindToSigned<DB>(), x)));
-      }
-      sums[n] = Finish(sums[n], sum, x_[n], x_block * B::kVectors + v, s_v, z_v, o_v);
-    }
-    if constexpr (v + 1 < static_cast<int>(B::kVectors)) FineVector<v + 1>(codes, x_block, s, z, o, sums);
+    const VF s = hn::Set(df, row.s[group]);
+    VF z = s, o = s;
+    if constexpr (kVaries) z = hn::Set(df, row.z[group]), o = hn::Set(df, row.o[group]);
+    FinishVector<kVaries>(totals, sum, place, s, z, o);
   }
 
   // total + s (sum - z X) - o X, X the sums of x at `place`.
-  HWY_INLINE VF Finish(VF total, const VSum (&sum)[kPlanes], const BytesOfX& x, size_t place, VF s, VF z, VF o) const {
-    VF value;
-    if constexpr (kPlanes == 1) {
-      value = hn::ConvertTo(DF(), sum[0]);
-    } else {
-      value = Join(sum[0], sum[1]);
-    }
-    if constexpr (kBook) {  // s (c (u - 128) - z) - o = c (s (u - (128 + z / c)) - o / c)
-      const VF inverse = hn::Set(DF(), 1.0f / w_.book_scale);
-      z = hn::MulAdd(z, inverse, hn::Set(DF(), 128.0f));
+  template <bool kVaries>
+  HWY_INLINE void FinishVector(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, VF s, VF z, VF o) const {
+    const DF df;
+    if constexpr (kBook && kVaries) {  // s (c (u - 128) - z) - o = c (s (u - (128 + z / c)) - o / c)
+      const VF inverse = hn::Set(df, 1.0f / w_.book_scale);
+      z = hn::MulAdd(z, inverse, hn::Set(df, 128.0f));
       o = hn::Mul(o, inverse);
     }
-    if (w_.has_z) value = hn::NegMulAdd(z, hn::Load(DF(), x.sums.get() + place * kSums), value);
-    total = hn::MulAdd(s, value, total);
-    if (w_.has_o) total = hn::NegMulAdd(o, hn::Load(DF(), x.sums.get() + place * kSums), total);
-    return total;
+    INGOT_UNROLL for (int n = 0; n < kX; ++n) {
+      VF value = hn::ConvertTo(df, sum[n][0]);
+      if constexpr (kPlanes == 2)
+        value = hn::MulAdd(value, hn::Set(df, 128.0f), hn::ConvertTo(df, sum[n][kPlanes - 1]));
+      if constexpr (kVaries) {
+        const VF x = hn::Load(df, x_[n].sums.get() + place * kSums);
+        value = hn::NegMulAdd(z, x, value);
+        totals[n] = hn::NegMulAdd(o, x, totals[n]);
+      }
+      totals[n] = hn::MulAdd(s, value, totals[n]);
+    }
+  }
+
+  // Groups smaller than a block: the lanes of a vector belong to several. kBlock: each lane to the same in all vectors.
+  template <bool kVaries, bool kBlock>
+  HWY_NOINLINE void Fine(const RowOfW* in, float* result) const {
+    VF totals[kRows][kX];
+    RowOfW rows[kRows];
+    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+      rows[r] = in[r];
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[r][n] = hn::Zero(DF());
+    }
+    for (size_t b = 0; b < full_blocks_; ++b) {
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+        hwy::Prefetch(rows[r].fields[0] + kBlockBytes * b + kPrefetch);
+        FineBlock<kVaries, kBlock>(rows[r], b, b, groups_ * b, totals[r]);
+      }
+    }
+    if (tail_units_ != 0) {
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+        TailBlock<kBits> tail;
+        FineBlock<kVaries, kBlock>(tail.Make(rows[r], full_blocks_, tail_units_, groups_ * full_blocks_, tail_groups_),
+                                   0, full_blocks_, 0, totals[r]);
+      }
+    }
+    Reduce(totals, result);
+  }
+
+  template <bool kVaries, bool kBlock>
+  HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, size_t group, Totals& totals) const {
+    const DF df;
+    const VF s = hn::LoadU(df, row.s + group);
+    VF z = s, o = s;
+    if constexpr (kVaries) z = hn::LoadU(df, row.z + group), o = hn::LoadU(df, row.o + group);
+    if constexpr (kBlock) {
+      VSum sum[kX][kPlanes];
+      Start(x_block, sum);
+      Add(row, block, x_block, sum);
+      FinishVector<kVaries>(totals, sum, x_block, Spread<0>(s), kVaries ? Spread<0>(z) : z, kVaries ? Spread<0>(o) : o);
+    } else {
+      const BlockCodes<kBits> codes(row.fields, block);
+      FineVector<kVaries, 0>(codes, x_block, s, z, o, totals);
+    }
+  }
+  // To each lane of vector v the operand of its group.
+  template <int v>
+  HWY_INLINE VF Spread(VF operands) const {
+    return hn::TableLookupLanes(operands, hn::SetTableIndices(DF(), lane_group_[v]));
+  }
+  template <bool kVaries, int v>
+  HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, VF s, VF z, VF o, Totals& totals) const {
+    VB u = codes.template Get<v>();
+    if constexpr (kBook) u = hn::TableLookupBytes(table_, u);
+    const size_t place = x_block * B::kVectors + v;
+    VSum sum[kX][kPlanes];
+    Start(place, sum);
+    INGOT_UNROLL for (int n = 0; n < kX; ++n) {
+      INGOT_UNROLL for (int p = 0; p < kPlanes; ++p) {
+        sum[n][p] = AddProducts < kBook
+                        ? 255
+                        : (1 << kBits) - 1 >
+                              (sum[n][p], u, LoadBytes(x_[n].planes[p].get() + x_block * B::kCols + v * kVectorBytes));
+      }
+    }
+    FinishVector<kVaries>(totals, sum, place, Spread<v>(s), kVaries ? Spread<v>(z) : z, kVaries ? Spread<v>(o) : o);
+    if constexpr (v + 1 < static_cast<int>(B::kVectors)) FineVector<kVaries, v + 1>(codes, x_block, s, z, o, totals);
+  }
+
+  HWY_INLINE void Reduce(const VF (&totals)[kRows][kX], float* result) const {
+    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) {
+        result[r * kX + n] = hn::GetLane(hn::SumOfLanes(DF(), totals[r][n]));
+      }
+    }
   }
 
   const IntegerWeights& w_;
   const BytesOfX* x_;
   VB table_;
   size_t full_blocks_, tail_units_ = 0;
-  size_t groups_ = 0, tail_groups_ = 0;  // of a block, where groups are finer than blocks
+  size_t per_group_ = 1;                 // blocks, where groups are made of them
+  size_t groups_ = 0, tail_groups_ = 0;  // of a block, where they are finer
   HWY_ALIGN uint32_t lane_group_[B::kVectors][kSums] = {};
 };
 
@@ -316,7 +396,7 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
   const RowProducts<kBits, kBook, kPlanes, kX, kRows> products(w, x);
   const uint64_t stride = CeilDiv(end - begin, kRows), first_group = w.slice.column / l.group_cols;
   OperandRows scales[kRows], zeros[kRows], offsets[kRows];
-  for (int r = 0; r < kRows; ++r) {
+  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
     const uint64_t last = w.slice.row + std::min(end, begin + stride * static_cast<uint64_t>(r + 1));
     scales[r] = OperandRows(w.matrix, OperandRows::kScale, last);
     zeros[r] = OperandRows(w.matrix, OperandRows::kZeroPoint, last);
@@ -325,7 +405,7 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
   constexpr int kWidths[kMaxFields] = {B::kFirst, B::kSecond, B::kThird};
   for (uint64_t i = 0; i < stride; ++i) {
     RowOfW rows[kRows];
-    for (int r = 0; r < kRows; ++r) {
+    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
       const uint64_t number = begin + std::min(stride * static_cast<uint64_t>(r) + i, end - begin - 1);
       const uint64_t row = w.slice.row + number;
       if (stride * static_cast<uint64_t>(r) + i >= end - begin) {
@@ -342,10 +422,10 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
     }
     float result[kRows * kX];
     products.Run(rows, result);
-    for (int r = 0; r < kRows; ++r) {
+    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
       const uint64_t number = stride * static_cast<uint64_t>(r) + i;
       if (number >= end - begin) break;
-      for (int n = 0; n < kX; ++n) {
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) {
         float& y = p.y[(first_x + static_cast<uint64_t>(n)) * p.y_stride + begin + number];
         const float value = x[n].scale * w.book_scale * result[r * kX + n];
         y = p.add ? y + value : value;

@@ -144,7 +144,7 @@ void MultiplyRowsF32(const RowDecoder& decode, const MatrixSlice& slice, const P
 
 template <int kBits, bool kBook, int kPlanes>
 bool MultiplyFewIntegers(const IntegerWeights& w, const Product& p) {
-  if (!w.coarse<kBits>()) {
+  if (w.sums<kBits>() != IntegerWeights::Sums::kGroup) {
     const uint64_t block = Block<kBits>::kCols;
     if (block % w.group_cols != 0 || w.group_cols % 4 != 0 || block / w.group_cols > kSums) return false;
   }
@@ -269,7 +269,7 @@ class BlockOperandRows {
         }
       }
     }
-    return {values_[0].data(), values_[1].data(), values_[2].data(), groups_, w_.has_z, w_.has_o};
+    return {values_[0].data(), values_[1].data(), values_[2].data(), groups_, true, w_.has_o};
   }
 
  private:
@@ -332,8 +332,7 @@ bool MultiplyIntegers(const EncodedMatrix& m, const MatrixSlice& slice, const Pr
   const bool one_group = slice.column / group == (slice.column + slice.columns - 1) / group;
   if (slice.column % kPackUnit != 0 || (!one_group && slice.column % group != 0)) return false;
   if (std::min(group, slice.columns) > (1 << 18)) return false;  // sums of 32 bits
-  IntegerWeights w{m, slice, one_group ? slice.columns : group, l.z.form != OperandForm::kAbsent,
-                   l.o.form != OperandForm::kAbsent};
+  IntegerWeights w{m, slice, one_group ? slice.columns : group, true, l.o.form != OperandForm::kAbsent};
   if (l.codebook) {
     if (l.bits > 4 || p.precision == Precision::kInt16) return false;
     float most = 0.0f;
@@ -343,7 +342,12 @@ bool MultiplyIntegers(const EncodedMatrix& m, const MatrixSlice& slice, const Pr
     w.book_scale = most / 127.0f;
     for (size_t i = 0; i < m.codebook.size() / 4; ++i)
       w.book[i] = static_cast<uint8_t>(128 + std::lround(Load<float>(m.codebook.data() + 4 * i) / w.book_scale));
-    w.has_z = true;
+    w.z = 128, w.varies = w.has_o || l.z.form != OperandForm::kAbsent;
+  } else {
+    const float z = l.z.form == OperandForm::kConstant ? l.z.constant : 0.0f;
+    const bool same = l.z.form == OperandForm::kAbsent ||
+                      (l.z.form == OperandForm::kConstant && std::abs(z) <= 255.0f && z == std::trunc(z));
+    w.z = same ? static_cast<int>(z) : 0, w.varies = w.has_o || !same;
   }
   if (p.x_rows > kFewRows) return p.precision != Precision::kInt16 && MultiplyManyIntegers(w, p, sparse);
   const bool done = p.precision == Precision::kInt16 ? MultiplyFewOf<2>(w, p) : MultiplyFewOf<1>(w, p);
