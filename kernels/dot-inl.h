@@ -8,7 +8,9 @@
 #define INGOT_KERNELS_DOT_INL_H_
 #endif
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "format/bytes.h"
@@ -48,6 +50,30 @@ using DSum = hn::Repartition<int32_t, DB>;
 using VB = hn::Vec<DB>;
 using VSum = hn::Vec<DSum>;
 inline constexpr size_t kVectorBytes = hn::MaxLanes(DB());
+
+// ---- activations
+
+// Integers of one row by its absolute maximum: 8 bits, or 15 as 128 hi + lo. Natural order. Returns the scale.
+template <int kPlanes>
+float QuantizeRow(const float* x, uint64_t count, int8_t* hi, int8_t* lo) {
+  float most = 0.0f;
+  for (uint64_t i = 0; i < count; ++i) most = std::max(most, std::abs(x[i]));
+  constexpr float kMost = kPlanes == 1 ? 127.0f : 127.0f * 128.0f + 63.0f;
+  const float inverse = most == 0.0f ? 0.0f : kMost / most;
+  for (uint64_t i = 0; i < count; ++i) {
+    // An overflowing inverse of a tiny maximum is caught here.
+    const float scaled = std::min(std::max(x[i] * inverse, -kMost), kMost);
+    const int q = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
+    if constexpr (kPlanes == 1) {
+      hi[i] = static_cast<int8_t>(q);
+    } else {
+      const int high = (q + 64) >> 7;
+      hi[i] = static_cast<int8_t>(high);
+      lo[i] = static_cast<int8_t>(q - 128 * high);
+    }
+  }
+  return most / kMost;
+}
 
 // ---- codes of a block
 

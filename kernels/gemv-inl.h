@@ -15,6 +15,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/dot-inl.h"
+#include "kernels/integer_weights.h"
 #include "kernels/operand_rows.h"
 #include "kernels/product.h"
 
@@ -37,56 +38,18 @@ struct BytesOfX {
   float scale = 0.0f;
 };
 
-// What a product of integers needs to know of the weights.
-struct IntegerWeights {
-  const EncodedMatrix& matrix;
-  MatrixSlice slice;
-  uint64_t group_cols;  // the slice's columns where there is one group
-  bool varies;          // z or o do: their arrays are used, else only `z`
-  bool has_o;
-  int z = 0;
-  float book_scale = 1.0f;  // codebook entry = book_scale * (byte - 128), about
-  HWY_ALIGN uint8_t book[16] = {};
-
-  template <int kBits>
-  size_t blocks() const {
-    return CeilDiv(slice.columns, Block<kBits>::kCols);
-  }
-  // Columns that one sum of integers covers: a group, a block that has several groups of whole units (each in lanes of
-  // its own), or what one vector has.
-  enum class Sums { kGroup, kBlock, kVector };
-  template <int kBits>
-  Sums sums() const {
-    if (group_cols % Block<kBits>::kCols == 0 || group_cols >= slice.columns) return Sums::kGroup;
-    return group_cols % kPackUnit == 0 ? Sums::kBlock : Sums::kVector;
-  }
-};
+// Columns that one sum of integers covers: a group, a block that has several groups of whole units (each in lanes of
+// its own), or what one vector has.
+enum class Sums { kGroup, kBlock, kVector };
+template <int kBits>
+Sums SumsOf(const IntegerWeights& w) {
+  if (w.group_cols % Block<kBits>::kCols == 0 || w.group_cols >= w.slice.columns) return Sums::kGroup;
+  return w.group_cols % kPackUnit == 0 ? Sums::kBlock : Sums::kVector;
+}
 
 HWY_INLINE VB LoadBytes(const int8_t* at) { return hn::BitCast(DB(), hn::Load(hn::RebindToSigned<DB>(), at)); }
 
 // ---- activations
-
-// Integers of one row by its absolute maximum: 8 bits, or 15 as 128 hi + lo. Natural order. Returns the scale.
-template <int kPlanes>
-float QuantizeRow(const float* x, uint64_t count, int8_t* hi, int8_t* lo) {
-  float most = 0.0f;
-  for (uint64_t i = 0; i < count; ++i) most = std::max(most, std::abs(x[i]));
-  constexpr float kMost = kPlanes == 1 ? 127.0f : 127.0f * 128.0f + 63.0f;
-  const float inverse = most == 0.0f ? 0.0f : kMost / most;
-  for (uint64_t i = 0; i < count; ++i) {
-    // An overflowing inverse of a tiny maximum is caught here.
-    const float scaled = std::min(std::max(x[i] * inverse, -kMost), kMost);
-    const int q = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
-    if constexpr (kPlanes == 1) {
-      hi[i] = static_cast<int8_t>(q);
-    } else {
-      const int high = (q + 64) >> 7;
-      hi[i] = static_cast<int8_t>(high);
-      lo[i] = static_cast<int8_t>(q - 128 * high);
-    }
-  }
-  return most / kMost;
-}
 
 // Natural order to the order of blocks; `out` is zeroed.
 template <int kBits>
@@ -106,7 +69,7 @@ void OrderByBlocks(const int8_t* in, uint64_t count, int8_t* out) {
 template <int kBits, int kPlanes>
 BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
   using B = Block<kBits>;
-  const size_t blocks = w.blocks<kBits>(), bytes = blocks * B::kCols;
+  const size_t blocks = CeilDiv(w.slice.columns, B::kCols), bytes = blocks * B::kCols;
   const auto natural = hwy::AllocateAligned<int8_t>(2 * bytes);
   BytesOfX out;
   out.scale = QuantizeRow<kPlanes>(x, w.slice.columns, natural.get(), natural.get() + bytes);
@@ -116,11 +79,10 @@ BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
     OrderByBlocks<kBits>(natural.get() + p * bytes, w.slice.columns, out.planes[p].get());
   }
   const size_t vectors = blocks * B::kVectors;
-  const auto kind = w.sums<kBits>();
-  const size_t per_sum = kind == IntegerWeights::Sums::kGroup
-                             ? CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols) * B::kVectors
-                         : kind == IntegerWeights::Sums::kBlock ? B::kVectors
-                                                                : 1;
+  const auto kind = SumsOf<kBits>(w);
+  const size_t per_sum = kind == Sums::kGroup ? CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols) * B::kVectors
+                         : kind == Sums::kBlock ? B::kVectors
+                                                : 1;
   const size_t count = CeilDiv(vectors, per_sum) * kSums;
   for (int p = 0; p < kPlanes; ++p) out.starts[p] = hwy::AllocateAligned<int32_t>(count);
   if (w.varies) out.sums = hwy::AllocateAligned<float>(count);
@@ -181,10 +143,10 @@ class RowProducts {
 
  public:
   RowProducts(const IntegerWeights& w, const BytesOfX* x)
-      : w_(w), x_(x), table_(hn::LoadDup128(DB(), w.book)), full_blocks_(w.slice.columns / B::kCols) {
+      : w_(w), x_(x), table_(hn::LoadDup128(DB(), w.book.data())), full_blocks_(w.slice.columns / B::kCols) {
     const size_t tail_cols = w.slice.columns - full_blocks_ * B::kCols;
     tail_units_ = CeilDiv(tail_cols, kPackUnit);
-    if (w.sums<kBits>() == IntegerWeights::Sums::kGroup) {
+    if (SumsOf<kBits>(w) == Sums::kGroup) {
       per_group_ = CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols);
       return;
     }
@@ -198,10 +160,10 @@ class RowProducts {
 
   // result[r * kX + n] for row r and activations n, without the scale of x.
   void Run(const RowOfW* rows, float* result) const {
-    using Sums = IntegerWeights::Sums;
-    switch (w_.sums<kBits>()) {
+    switch (SumsOf<kBits>(w_)) {
       case Sums::kGroup:
-        return w_.varies ? Coarse<true>(rows, result) : Coarse<false>(rows, result);
+        if (kX == 1 && !w_.varies && per_group_ == 1) return Coarse<false, kX == 1>(rows, result);
+        return w_.varies ? Coarse<true, false>(rows, result) : Coarse<false, false>(rows, result);
       case Sums::kBlock:
         return w_.varies ? Fine<true, true>(rows, result) : Fine<false, true>(rows, result);
       default:
@@ -213,7 +175,8 @@ class RowProducts {
   using Totals = VF[kX];
 
   // Groups of whole blocks.
-  template <bool kVaries>
+  // kOneBlock: each group is one.
+  template <bool kVaries, bool kOneBlock>
   HWY_NOINLINE void Coarse(const RowOfW* in, float* result) const {
     VF totals[kRows][kX];
     RowOfW rows[kRows];
@@ -221,7 +184,7 @@ class RowProducts {
       rows[r] = in[r];
       INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[r][n] = hn::Zero(DF());
     }
-    const size_t per_group = per_group_, groups = full_blocks_ / per_group;
+    const size_t per_group = kOneBlock ? 1 : per_group_, groups = full_blocks_ / per_group;
     for (size_t g = 0; g < groups; ++g) {
       INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
         VSum sum[kX][kPlanes];
@@ -392,15 +355,15 @@ template <int kBits, bool kBook, int kPlanes, int kX, int kRows>
 void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, uint64_t end, const Product& p,
                   uint64_t first_x) {
   using B = Block<kBits>;
-  const Linear& l = w.matrix.linear;
+  const Linear& l = w.matrix->linear;
   const RowProducts<kBits, kBook, kPlanes, kX, kRows> products(w, x);
   const uint64_t stride = CeilDiv(end - begin, kRows), first_group = w.slice.column / l.group_cols;
   OperandRows scales[kRows], zeros[kRows], offsets[kRows];
   INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
     const uint64_t last = w.slice.row + std::min(end, begin + stride * static_cast<uint64_t>(r + 1));
-    scales[r] = OperandRows(w.matrix, OperandRows::kScale, last);
-    zeros[r] = OperandRows(w.matrix, OperandRows::kZeroPoint, last);
-    offsets[r] = OperandRows(w.matrix, OperandRows::kOffset, last);
+    scales[r] = OperandRows(*w.matrix, OperandRows::kScale, last);
+    zeros[r] = OperandRows(*w.matrix, OperandRows::kZeroPoint, last);
+    offsets[r] = OperandRows(*w.matrix, OperandRows::kOffset, last);
   }
   constexpr int kWidths[kMaxFields] = {B::kFirst, B::kSecond, B::kThird};
   for (uint64_t i = 0; i < stride; ++i) {
@@ -413,7 +376,7 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
         continue;
       }
       for (int f = 0; f < kMaxFields && kWidths[f] != 0; ++f) {
-        rows[r].fields[f] = reinterpret_cast<const uint8_t*>(w.matrix.codes[f].data()) +
+        rows[r].fields[f] = reinterpret_cast<const uint8_t*>(w.matrix->codes[f].data()) +
                             row * PackedRowBytes(l.cols, kWidths[f]) + PackedRowBytes(w.slice.column, kWidths[f]);
       }
       rows[r].s = scales[r].Row(row) + first_group;

@@ -2,7 +2,6 @@
 
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
-#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +12,9 @@
 
 #include "format/checked.h"
 #include "kernels/decode.h"
+#include "kernels/gemv.h"
+#include "kernels/in_parts.h"
+#include "kernels/integer_weights.h"
 #include "kernels/operand_rows.h"
 #include "kernels/pack.h"
 #include "kernels/sparse_part.h"
@@ -26,7 +28,6 @@
 #include "hwy/aligned_allocator.h"
 #include "hwy/highway.h"
 #include "kernels/gemm-inl.h"
-#include "kernels/gemv-inl.h"
 
 #ifndef INGOT_KERNELS_PRODUCT_CC_ONCE_
 #define INGOT_KERNELS_PRODUCT_CC_ONCE_
@@ -35,17 +36,6 @@ namespace {
 
 constexpr uint64_t kFewRows = 8;              // of activations: the weights' bytes are what takes the time
 constexpr uint64_t kActivationsAtOnce = 512;  // sums of a block of rows stay in cache
-constexpr uint64_t kWorthThreads = 64 << 10;  // values of weights
-
-// Calls work(begin, end) for pieces of [0, rows): one for each thread, which are multiples of `unit`.
-template <class Work>
-void InEqualParts(uint64_t rows, uint64_t unit, uint64_t values, const Work& work) {
-  const auto threads = static_cast<uint64_t>(tbb::this_task_arena::max_concurrency());
-  if (threads == 1 || values < kWorthThreads || rows < 2 * unit) return work(uint64_t{0}, rows);
-  const uint64_t part = CeilDiv(CeilDiv(rows, threads), unit) * unit;
-  tbb::parallel_for(uint64_t{0}, CeilDiv(rows, part),
-                    [&](uint64_t i) { work(i * part, std::min(rows, (i + 1) * part)); });
-}
 
 // Activations of the stored columns of a slice: times t, in the order of a permutation.
 struct StoredX {
@@ -140,49 +130,6 @@ void MultiplyRowsF32(const RowDecoder& decode, const MatrixSlice& slice, const P
 }
 
 #if INGOT_INTEGER_DOTS
-// ---- few rows of activations, integers
-
-template <int kBits, bool kBook, int kPlanes>
-bool MultiplyFewIntegers(const IntegerWeights& w, const Product& p) {
-  if (w.sums<kBits>() != IntegerWeights::Sums::kGroup) {
-    const uint64_t block = Block<kBits>::kCols;
-    if (block % w.group_cols != 0 || w.group_cols % 4 != 0 || block / w.group_cols > kSums) return false;
-  }
-  std::vector<BytesOfX> x;
-  for (uint64_t n = 0; n < p.x_rows; ++n) x.push_back(MakeBytes<kBits, kPlanes>(w, p.x + n * p.x_stride));
-  InEqualParts(w.slice.rows, 4, w.slice.rows * w.slice.columns, [&](uint64_t begin, uint64_t end) {
-    uint64_t n = 0;
-    constexpr int kFourRows = kVectorBytes == 64 ? 2 : 1;
-    for (; n + 4 <= p.x_rows; n += 4)
-      MultiplyRows<kBits, kBook, kPlanes, 4, kFourRows>(w, x.data() + n, begin, end, p, n);
-    for (; n < p.x_rows; ++n) MultiplyRows<kBits, kBook, kPlanes, 1, 4>(w, x.data() + n, begin, end, p, n);
-  });
-  return true;
-}
-
-template <int kPlanes>
-bool MultiplyFewOf(const IntegerWeights& w, const Product& p) {
-  const bool book = w.matrix.linear.codebook;
-  switch (w.matrix.linear.bits) {
-    case 1:
-      return !book && MultiplyFewIntegers<1, false, kPlanes>(w, p);
-    case 2:
-      return book ? MultiplyFewIntegers<2, true, 1>(w, p) : MultiplyFewIntegers<2, false, kPlanes>(w, p);
-    case 3:
-      return book ? MultiplyFewIntegers<3, true, 1>(w, p) : MultiplyFewIntegers<3, false, kPlanes>(w, p);
-    case 4:
-      return book ? MultiplyFewIntegers<4, true, 1>(w, p) : MultiplyFewIntegers<4, false, kPlanes>(w, p);
-    case 5:
-      return MultiplyFewIntegers<5, false, kPlanes>(w, p);
-    case 6:
-      return MultiplyFewIntegers<6, false, kPlanes>(w, p);
-    case 7:
-      return MultiplyFewIntegers<7, false, kPlanes>(w, p);
-    default:
-      return MultiplyFewIntegers<8, false, kPlanes>(w, p);
-  }
-}
-
 // ---- many rows of activations, 8 bits
 
 // Activations of up to kActivationsAtOnce rows in quads, and their sums over each group.
@@ -217,11 +164,11 @@ QuadsOfX MakeQuads(const float* x, uint64_t stride, uint64_t rows, uint64_t colu
 
 // The codes of a row of the slice as bytes, those of a codebook as its bytes, zeros up to a whole quad.
 void UnpackSliceRow(const IntegerWeights& w, uint64_t row, uint8_t* out) {
-  const Linear& l = w.matrix.linear;
+  const Linear& l = w.matrix->linear;
   std::array<const std::byte*, kMaxFields> fields{};
   const auto widths = FieldWidths(l.bits);
   for (size_t f = 0; f < widths.size(); ++f) {
-    fields[f] = w.matrix.codes[f].data() + (w.slice.row + row) * PackedRowBytes(l.cols, widths[f]) +
+    fields[f] = w.matrix->codes[f].data() + (w.slice.row + row) * PackedRowBytes(l.cols, widths[f]) +
                 PackedRowBytes(w.slice.column, widths[f]);
   }
   UnpackRow(std::span(fields).first(widths.size()), w.slice.columns, l.bits, out);
@@ -250,16 +197,16 @@ void MultiplyBlock(const IntegerWeights& w, const QuadsOfX& x, const uint8_t* co
 class BlockOperandRows {
  public:
   explicit BlockOperandRows(const IntegerWeights& w)
-      : w_(w), groups_(CeilDiv(w.slice.columns, w.group_cols)), first_(w.slice.column / w.matrix.linear.group_cols) {
+      : w_(w), groups_(CeilDiv(w.slice.columns, w.group_cols)), first_(w.slice.column / w.matrix->linear.group_cols) {
     const uint64_t end = w.slice.row + w.slice.rows;
     const OperandRows::Which all[] = {OperandRows::kScale, OperandRows::kZeroPoint, OperandRows::kOffset};
     for (int i = 0; i < 3; ++i) {
-      rows_[i] = OperandRows(w.matrix, all[i], end);
+      rows_[i] = OperandRows(*w.matrix, all[i], end);
       values_[i].resize(kBlockRows * groups_);
     }
   }
   BlockOperands Fetch(uint64_t row, uint64_t rows) {
-    const bool book = w_.matrix.linear.codebook;
+    const bool book = w_.matrix->linear.codebook;
     for (uint64_t r = 0; r < rows; ++r) {
       for (int i = 0; i < 3; ++i) {
         const float* from = rows_[i].Row(w_.slice.row + row + r) + first_;
@@ -281,7 +228,7 @@ class BlockOperandRows {
 
 bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const SparsePart& sparse) {
   if (w.group_cols % 4 != 0 && w.group_cols < w.slice.columns) return false;
-  const int most = w.matrix.linear.codebook ? 255 : (1 << w.matrix.linear.bits) - 1;
+  const int most = w.matrix->linear.codebook ? 255 : (1 << w.matrix->linear.bits) - 1;
   for (uint64_t first = 0; first < p.x_rows; first += kActivationsAtOnce) {
     const uint64_t count = std::min(kActivationsAtOnce, p.x_rows - first);
     const QuadsOfX x = MakeQuads(p.x + first * p.x_stride, p.x_stride, count, w.slice.columns, w.group_cols);
@@ -315,47 +262,8 @@ bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const Spars
   return true;
 }
 
-// Adds what is not in the integers to the results of few rows.
-void AddSparse(const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
-  if (sparse.empty()) return;
-  InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
-    const SparseRows rest(sparse, begin, end - begin);
-    for (uint64_t row = begin; row < end; ++row) {
-      for (uint64_t n = 0; n < p.x_rows; ++n) p.y[n * p.y_stride + row] += rest.Of(row, n);
-    }
-  });
-}
-
-bool MultiplyIntegers(const EncodedMatrix& m, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
-  const Linear& l = m.linear;
-  const uint64_t group = std::min(l.group_cols, l.cols);
-  const bool one_group = slice.column / group == (slice.column + slice.columns - 1) / group;
-  if (slice.column % kPackUnit != 0 || (!one_group && slice.column % group != 0)) return false;
-  if (std::min(group, slice.columns) > (1 << 18)) return false;  // sums of 32 bits
-  IntegerWeights w{m, slice, one_group ? slice.columns : group, true, l.o.form != OperandForm::kAbsent};
-  if (l.codebook) {
-    if (l.bits > 4 || p.precision == Precision::kInt16) return false;
-    float most = 0.0f;
-    for (size_t i = 0; i < m.codebook.size(); i += 4)
-      most = std::max(most, std::abs(Load<float>(m.codebook.data() + i)));
-    if (!(most > 0x1p-60f && most < 0x1p60f)) return false;
-    w.book_scale = most / 127.0f;
-    for (size_t i = 0; i < m.codebook.size() / 4; ++i)
-      w.book[i] = static_cast<uint8_t>(128 + std::lround(Load<float>(m.codebook.data() + 4 * i) / w.book_scale));
-    w.z = 128, w.varies = w.has_o || l.z.form != OperandForm::kAbsent;
-  } else {
-    const float z = l.z.form == OperandForm::kConstant ? l.z.constant : 0.0f;
-    const bool same = l.z.form == OperandForm::kAbsent ||
-                      (l.z.form == OperandForm::kConstant && std::abs(z) <= 255.0f && z == std::trunc(z));
-    w.z = same ? static_cast<int>(z) : 0, w.varies = w.has_o || !same;
-  }
-  if (p.x_rows > kFewRows) return p.precision != Precision::kInt16 && MultiplyManyIntegers(w, p, sparse);
-  const bool done = p.precision == Precision::kInt16 ? MultiplyFewOf<2>(w, p) : MultiplyFewOf<1>(w, p);
-  if (done) AddSparse(slice, p, sparse);
-  return done;
-}
 #else
-bool MultiplyIntegers(const EncodedMatrix&, const MatrixSlice&, const Product&, const SparsePart&) { return false; }
+bool MultiplyManyIntegers(const IntegerWeights&, const Product&, const SparsePart&) { return false; }
 #endif
 
 }  // namespace HWY_NAMESPACE
@@ -366,7 +274,7 @@ HWY_AFTER_NAMESPACE();
 namespace ingot {
 
 HWY_EXPORT(MultiplyRowsF32);
-HWY_EXPORT(MultiplyIntegers);
+HWY_EXPORT(MultiplyManyIntegers);
 
 namespace {
 
@@ -410,6 +318,31 @@ bool CanQuantize(const float* x, uint64_t stride, uint64_t rows, uint64_t column
 
 }  // namespace
 
+namespace {
+
+// Adds what is not in the integers to the results of few rows.
+void AddSparse(const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
+  if (sparse.empty()) return;
+  InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
+    const SparseRows rest(sparse, begin, end - begin);
+    for (uint64_t row = begin; row < end; ++row) {
+      for (uint64_t n = 0; n < p.x_rows; ++n) p.y[n * p.y_stride + row] += rest.Of(row, n);
+    }
+  });
+}
+
+bool MultiplyIntegers(const EncodedMatrix& m, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
+  const auto w = IntegerWeights::Make(m, slice, p.precision);
+  if (!w) return false;
+  if (p.x_rows > kFewRows)
+    return p.precision != Precision::kInt16 && HWY_DYNAMIC_DISPATCH(MultiplyManyIntegers)(*w, p, sparse);
+  if (!MultiplyFewIntegers(*w, p)) return false;
+  AddSparse(slice, p, sparse);
+  return true;
+}
+
+}  // namespace
+
 void MultiplyDecoded(const RowDecoder& decode, const MatrixSlice& slice, const Product& product) {
   HWY_DYNAMIC_DISPATCH(MultiplyRowsF32)(decode, slice, product, SparsePart());
 }
@@ -426,7 +359,7 @@ void Multiply(const EncodedMatrix& w, const MatrixSlice& slice, const Product& p
       integers = sparse.TakeLargeColumns(stored_slice, p.x, p.x_stride, stored.values);
       if (!stored.values.empty()) p.x = stored.values.data(), p.x_stride = stored_slice.columns;
     }
-    if (integers && HWY_DYNAMIC_DISPATCH(MultiplyIntegers)(w, stored_slice, p, sparse)) return;
+    if (integers && MultiplyIntegers(w, stored_slice, p, sparse)) return;
     if (p.precision == Precision::kLlmInt8) {  // all of it in f32 after all
       stored_slice = slice;
       stored = MakeStored(w, stored_slice, product);
