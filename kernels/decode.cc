@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "format/checked.h"
 #include "kernels/matrix.h"
 #include "kernels/pack.h"
 #include "kernels/widen.h"
@@ -76,12 +77,19 @@ class Decoder {
     }
   }
 
+#if INGOT_PACKED_UNITS
+  // Dot products of stored columns of a row, from a unit and a group on, with kX rows of activations.
+  template <int kX>
+  void Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x, uint64_t x_stride, float* sums);
+#endif
+
   // Elements [first, first + count) of the view as `type`.
   void Decode(uint64_t first, uint64_t count, DType type, std::byte* out, bool stream);
 
  private:
   // Stored columns [begin, begin + count) of a row, count <= kPiece, before t and h; writes up to kSpill more.
   void Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out);
+  GroupOperands Operands(uint64_t row, uint64_t begin, uint64_t count);
   const uint8_t* Codes(uint64_t row, uint64_t begin, uint64_t count);
   // The bytes of field `f` of a root's row, from column `begin`, a multiple of kPackUnit.
   const uint8_t* Field(size_t f, uint64_t row, uint64_t begin) const {
@@ -193,7 +201,7 @@ const float* Decoder::Operand(size_t number, uint64_t group, uint64_t groups, ui
   return to;
 }
 
-void Decoder::Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out) {
+GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count) {
   const Linear& l = m_.linear;
   const uint64_t first = begin / l.group_cols, last = (begin + count - 1) / l.group_cols;
   const uint64_t group = row / l.group_rows * l.groups_across() + first;
@@ -204,20 +212,50 @@ void Decoder::Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRu
   g.z = Operand(1, group, last - first + 1, g.first_cols, count, by_column, g.z_step);
   g.o = Operand(2, group, last - first + 1, g.first_cols, count, by_column, g.o_step);
   g.group_cols = by_column ? 1 : l.group_cols;
+  if (l.groups_across() == 1) g.s_step = g.z_step = g.o_step = 0;
   if (g.s_step + g.z_step + g.o_step == 0) g.first_cols = g.group_cols = kPiece;  // all groups are alike
+  return g;
+}
+
 #if INGOT_PACKED_UNITS
+template <int kX>
+void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x, uint64_t x_stride, float* sums) {
+  DotValues<kX> sink;
+  for (int n = 0; n < kX; ++n) {
+    for (VF& sum : sink.sums[n]) sum = hn::Zero(DF());
+  }
+  const uint64_t whole = columns / kPackUnit * kPackUnit;
+  for (uint64_t at = 0; at < whole; at += kPiece) {
+    const uint64_t count = std::min(kPiece, whole - at);
+    const GroupOperands g = Operands(row, begin + at, count);
+    const uint8_t* planes[2] = {Field(0, row, begin + at), m_.linear.bits == 3 ? Field(1, row, begin + at) : nullptr};
+    for (int n = 0; n < kX; ++n) sink.x[n] = x + static_cast<uint64_t>(n) * x_stride + at;
+    PackedValues(rule_, g, planes, count, sink);
+  }
+  if (whole != columns) Stored(row, begin + whole, columns - whole, rule_, DType::kF32, piece_);
+  for (int n = 0; n < kX; ++n) {
+    const VF sum = hn::Add(hn::Add(sink.sums[n][0], sink.sums[n][1]), hn::Add(sink.sums[n][2], sink.sums[n][3]));
+    sums[n] = hn::GetLane(hn::SumOfLanes(DF(), sum));
+    for (uint64_t c = whole; c < columns; ++c)
+      sums[n] += piece_[c - whole] * x[static_cast<uint64_t>(n) * x_stride + c];
+  }
+}
+#endif
+
+void Decoder::Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out) {
+  const GroupOperands g = Operands(row, begin, count);
+#if INGOT_PACKED_UNITS
+  const Linear& l = m_.linear;
   const bool whole_groups = g.group_cols % kPackUnit == 0 || g.group_cols == 32 || g.group_cols == 16;
   const bool aligned =
       !m_.nested && whole_groups && begin % kPackUnit == 0 && g.first_cols % g.group_cols % kPackUnit == 0;
   if (aligned && type == DType::kF32 && l.bits >= 2 && l.bits <= 4) {
-    const uint64_t units = count / kPackUnit, whole = units * kPackUnit;
+    const uint64_t whole = count / kPackUnit * kPackUnit;
     const uint8_t* planes[2] = {Field(0, row, begin), l.bits == 3 ? Field(1, row, begin) : nullptr};
-    float* to = static_cast<float*>(out);
-    if (l.bits == 2) UnitValuesOf<2>(rule, g, planes, whole, to);
-    if (l.bits == 3) UnitValuesOf<3>(rule, g, planes, whole, to);
-    if (l.bits == 4) UnitValuesOf<4>(rule, g, planes, whole, to);
+    StoreValues sink{static_cast<float*>(out)};
+    PackedValues(rule, g, planes, whole, sink);
     if (whole == count) return;
-    if (whole != 0) return Stored(row, begin + whole, count - whole, rule, type, to + whole);
+    if (whole != 0) return Stored(row, begin + whole, count - whole, rule, type, sink.out + whole);
   }
 #endif
   Values(rule, g, Codes(row, begin, count), count, type, out);
@@ -320,6 +358,30 @@ void DecodeStoredTarget(const EncodedMatrix& m, uint64_t row, uint64_t rows, uin
   for (uint64_t r = 0; r < rows; ++r) decoder.DecodeStored(row + r, begin, columns, out + r * stride);
 }
 
+bool DotRowsTarget(const EncodedMatrix& m, const StoredDots& d) {
+#if INGOT_PACKED_UNITS
+  const Linear& l = m.linear;
+  const bool whole_groups = l.group_cols % kPackUnit == 0 || l.group_cols == 32 || l.group_cols == 16;
+  if (l.bits < 2 || l.bits > 4 || d.begin % kPackUnit != 0) return false;
+  if (l.groups_across() > 1 && (!whole_groups || d.begin % l.group_cols != 0)) return false;
+  Decoder decoder(m, (d.row + d.rows) * l.cols - 1);
+  for (uint64_t r = 0; r < d.rows; ++r) {
+    uint64_t n = 0;
+    float sums[4];
+    for (; n + 4 <= d.x_rows; n += 4) {
+      decoder.Dot<4>(d.row + r, d.begin, d.columns, d.x + n * d.x_stride, d.x_stride, sums);
+      for (uint64_t i = 0; i < 4; ++i) d.y[r * d.x_rows + n + i] = sums[i];
+    }
+    for (; n < d.x_rows; ++n)
+      decoder.Dot<1>(d.row + r, d.begin, d.columns, d.x + n * d.x_stride, d.x_stride, d.y + r * d.x_rows + n);
+  }
+  return true;
+#else
+  (void)m, (void)d;
+  return false;
+#endif
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace ingot
 HWY_AFTER_NAMESPACE();
@@ -329,6 +391,7 @@ namespace ingot {
 
 HWY_EXPORT(DecodeTarget);
 HWY_EXPORT(DecodeStoredTarget);
+HWY_EXPORT(DotRowsTarget);
 
 void DecodeTo(const EncodedMatrix& m, uint64_t first, uint64_t count, DType type, void* out, bool stream) {
   if (count == 0) return;
@@ -339,6 +402,8 @@ void DecodeStored(const EncodedMatrix& m, uint64_t row, uint64_t rows, uint64_t 
                   uint64_t stride) {
   if (rows != 0 && columns != 0) HWY_DYNAMIC_DISPATCH(DecodeStoredTarget)(m, row, rows, begin, columns, out, stride);
 }
+
+bool DotStored(const EncodedMatrix& m, const StoredDots& dots) { return HWY_DYNAMIC_DISPATCH(DotRowsTarget)(m, dots); }
 
 void DecodeElements(const EncodedMatrix& m, uint64_t first, uint64_t count, float* out) {
   DecodeTo(m, first, count, DType::kF32, out);

@@ -4,6 +4,7 @@
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <optional>
@@ -331,6 +332,31 @@ void AddSparse(const MatrixSlice& slice, const Product& p, const SparsePart& spa
   });
 }
 
+// Few rows of activations with the weights' values, made and multiplied in registers.
+bool MultiplyFewValues(const EncodedMatrix& m, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
+  if (p.x_rows > kFewRows) return false;
+  std::atomic<bool> done{true};
+  InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
+    std::vector<float> sums((end - begin) * p.x_rows);
+    const StoredDots dots{slice.row + begin, end - begin, slice.column, slice.columns, p.x,
+                          p.x_rows,          p.x_stride,  sums.data()};
+    if (!DotStored(m, dots)) {
+      done = false;
+      return;
+    }
+    for (uint64_t n = 0; n < p.x_rows; ++n) {
+      for (uint64_t r = begin; r < end; ++r) {
+        float& y = p.y[n * p.y_stride + r];
+        const float sum = sums[(r - begin) * p.x_rows + n];
+        y = p.add ? y + sum : sum;
+      }
+    }
+  });
+  if (!done) return false;
+  AddSparse(slice, p, sparse);
+  return true;
+}
+
 bool MultiplyIntegers(const EncodedMatrix& m, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
   const auto w = IntegerWeights::Make(m, slice, p.precision);
   if (!w) return false;
@@ -367,6 +393,7 @@ void Multiply(const EncodedMatrix& w, const MatrixSlice& slice, const Product& p
       sparse = SparsePart(w, slice, product);
     }
   }
+  if (MultiplyFewValues(w, stored_slice, p, sparse)) return;
   const RowDecoder decode = [&](uint64_t first, uint64_t count, float* out) {
     DecodeStored(w, stored_slice.row + first, count, stored_slice.column, stored_slice.columns, out,
                  stored_slice.columns);

@@ -258,11 +258,12 @@ HWY_INLINE void ForUnit(Planes planes, uint64_t unit, const Use& use) {
 }
 
 // Whole units; groups of whole units, or kGroups of them in a unit.
-template <int kBits, int kGroups, class Way>
-void UnitValues(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, float* out) {
+template <int kBits, int kGroups, class Way, class Sink>
+void UnitValues(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, Sink& sink) {
   constexpr size_t kCols = kPackUnit / kGroups;
   Way ways[4] = {Way(rule), Way(rule), Way(rule), Way(rule)};  // kGroups of them
   uint64_t unit = 0;
+  Sink local = sink;  // its sums stay in registers
   for (GroupWalk walk(g, count); walk.columns() != 0; walk.Next()) {
     ways[0].Set(walk.formula());
     for (int i = 1; i < kGroups; ++i) {
@@ -270,13 +271,14 @@ void UnitValues(const ValueRule& rule, const GroupOperands& g, Planes planes, ui
       ways[i].Set(walk.formula());
     }
     const uint64_t units = kGroups == 1 ? walk.columns() / kPackUnit : 1;
-    for (const uint64_t end = unit + units; unit < end; ++unit, out += kPackUnit) {
+    for (const uint64_t end = unit + units; unit < end; ++unit) {
       ForUnit<kBits>(
           planes, unit, [&](size_t i, VU32 q) HWY_ATTR __attribute__((always_inline)) {
-            hn::StoreU(ways[i / kCols].template At<true>(q), DF(), out + i);
+            local(kPackUnit * unit, i, ways[i / kCols].template At<true>(q));
           });
     }
   }
+  sink = local;
 }
 #else
 #define INGOT_PACKED_UNITS 0
@@ -390,22 +392,45 @@ void ValuesAs16(const ValueRule& rule, const GroupOperands& g, const uint8_t* co
 }
 
 #if INGOT_PACKED_UNITS
-template <int kBits, int kGroups>
-void UnitValuesIn(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, float* out) {
+template <int kBits, int kGroups, class Sink>
+void UnitValuesIn(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, Sink& sink) {
   const bool plain = !rule.has_o && rule.arithmetic == DType::kF32 && rule.result == DType::kF32;
   constexpr int kParts = (1 << kBits) > static_cast<int>(hn::MaxLanes(DF())) ? 2 : 1;
-  if (!plain) return UnitValues<kBits, kGroups, ByTable<false, kParts>>(rule, g, planes, count, out);
+  if (!plain) return UnitValues<kBits, kGroups, ByTable<false, kParts>>(rule, g, planes, count, sink);
   if (kParts == 2 && !rule.has_book)
-    return UnitValues<kBits, kGroups, ByArithmetic<true, false>>(rule, g, planes, count, out);
-  return UnitValues<kBits, kGroups, ByTable<true, kParts>>(rule, g, planes, count, out);
+    return UnitValues<kBits, kGroups, ByArithmetic<true, false>>(rule, g, planes, count, sink);
+  return UnitValues<kBits, kGroups, ByTable<true, kParts>>(rule, g, planes, count, sink);
 }
 
-template <int kBits>
-void UnitValuesOf(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, float* out) {
-  if (g.group_cols == 16) return UnitValuesIn<kBits, 4>(rule, g, planes, count, out);
-  if (g.group_cols == 32) return UnitValuesIn<kBits, 2>(rule, g, planes, count, out);
-  return UnitValuesIn<kBits, 1>(rule, g, planes, count, out);
+template <int kBits, class Sink>
+void UnitValuesOf(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, Sink& sink) {
+  if (g.group_cols == 16) return UnitValuesIn<kBits, 4>(rule, g, planes, count, sink);
+  if (g.group_cols == 32) return UnitValuesIn<kBits, 2>(rule, g, planes, count, sink);
+  return UnitValuesIn<kBits, 1>(rule, g, planes, count, sink);
 }
+
+// The values of `count` columns, whole units of 2, 3 or 4 bits, to `sink`(column of the unit, column in it, values).
+template <class Sink>
+void PackedValues(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, Sink& sink) {
+  if (rule.bits == 2) return UnitValuesOf<2>(rule, g, planes, count, sink);
+  if (rule.bits == 3) return UnitValuesOf<3>(rule, g, planes, count, sink);
+  UnitValuesOf<4>(rule, g, planes, count, sink);
+}
+
+struct StoreValues {
+  float* out;
+  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) const { hn::StoreU(value, DF(), out + unit + i); }
+};
+// Dot products with kX rows of activations, which have zeros up to a whole unit.
+template <int kX>
+struct DotValues {
+  const float* x[kX];
+  VF sums[kX][4];
+  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) {
+    const size_t sum = i / hn::MaxLanes(DF()) % 4;  // several, since each waits for itself
+    for (int n = 0; n < kX; ++n) sums[n][sum] = hn::MulAdd(value, hn::LoadU(DF(), x[n] + unit + i), sums[n][sum]);
+  }
+};
 #endif
 
 // Writes `count` values as `type` (kF32, kF16, kBF16). Reads and writes up to kSpill elements more.
