@@ -5,6 +5,7 @@
 
 #include "format/packing.h"
 #include "kernels/operand_rows.h"
+#include "kernels/widen.h"
 
 namespace ingot {
 namespace {
@@ -98,13 +99,23 @@ void SparseRows::ForOutliers(uint64_t row, const Use& use) const {
   const uint64_t view_row = part_.slice_.row + row, begin = part_.slice_.column, end = begin + part_.slice_.columns;
   const bool sparse = l.outliers == OutlierForm::kUnstructured;
   uint64_t i = sparse ? Load<uint64_t>(m.outlier_rows.data() + 8 * view_row) : 0;
-  const uint64_t last = sparse ? Load<uint64_t>(m.outlier_rows.data() + 8 * (view_row + 1)) : l.outlier_count;
+  uint64_t last = sparse ? Load<uint64_t>(m.outlier_rows.data() + 8 * (view_row + 1)) : l.outlier_count;
   const uint64_t values = sparse ? 0 : view_row * l.outlier_count;
-  for (; i < last; ++i) {
-    const uint64_t column = OutlierColumn(m, i);
-    if (column < begin) continue;
-    if (column >= end) break;
-    use(column - begin, reference::LoadFloat(m.outlier_values, l.outlier_type, values + i));
+  while (i < last && OutlierColumn(m, i) < begin) ++i;
+  while (i < last && OutlierColumn(m, last - 1) >= end) --last;
+  constexpr uint64_t kAtOnce = 128;
+  float widened[kAtOnce];
+  while (i < last) {
+    const uint64_t count = std::min(kAtOnce, last - i);
+    WidenToF32(l.outlier_type, m.outlier_values.data() + (values + i) * InfoOf(l.outlier_type).size, count, widened);
+    if (l.column_bytes() == 2) {
+      const std::byte* columns = m.outlier_columns.data() + 2 * i;
+      for (uint64_t k = 0; k < count; ++k) use(Load<uint16_t>(columns + 2 * k) - begin, widened[k], k);
+    } else {
+      const std::byte* columns = m.outlier_columns.data() + 4 * i;
+      for (uint64_t k = 0; k < count; ++k) use(Load<uint32_t>(columns + 4 * k) - begin, widened[k], k);
+    }
+    i += count;
   }
 }
 
@@ -114,8 +125,9 @@ float SparseRows::Of(uint64_t row, uint64_t n) const {
   for (size_t i = 0; i < part_.large_.size(); ++i) sum += large[i] * part_.large_[i].values[n];
   if (!part_.has_outliers_) return sum;
   const float* x = part_.product_.x + n * part_.product_.x_stride;
-  ForOutliers(row, [&](uint64_t column, float h) { sum += h * x[column]; });
-  return sum;
+  float sums[4] = {sum, 0.0f, 0.0f, 0.0f};  // several, since each addition waits for the one before
+  ForOutliers(row, [&](uint64_t column, float h, uint64_t k) { sums[k % 4] += h * x[column]; });
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 void SparseRows::AddTo(uint64_t row, uint64_t first_x, uint64_t count, float* sums) const {
@@ -126,7 +138,8 @@ void SparseRows::AddTo(uint64_t row, uint64_t first_x, uint64_t count, float* su
   for (size_t i = 0; i < part_.large_.size(); ++i) add(large[i], part_.large_[i].values.data() + first_x);
   if (!part_.has_outliers_) return;
   const uint64_t x_rows = part_.product_.x_rows;
-  ForOutliers(row, [&](uint64_t column, float h) { add(h, part_.transposed_.data() + column * x_rows + first_x); });
+  ForOutliers(
+      row, [&](uint64_t column, float h, uint64_t) { add(h, part_.transposed_.data() + column * x_rows + first_x); });
 }
 
 }  // namespace ingot

@@ -50,7 +50,7 @@ class SparseRows {
 
  private:
   void DecodeLarge(uint64_t count);
-  // Calls use(column of the slice, value) for the outliers of a row.
+  // Calls use(column of the slice, value, some number that counts up) for the outliers of a row.
   template <class Use>
   void ForOutliers(uint64_t row, const Use& use) const;
 
