@@ -113,17 +113,15 @@ Status TensorView::CheckIndices(const Part& part) {
 }
 
 Status TensorView::CanDecode() const {
+  bool raw = false;
   for (const Part& part : parts_) {
-    if (part.linear) continue;
-    if (!part.raw) {
-      return Fail(ErrorCode::kUnsupported, "{}: cannot be decoded: its encoding is {}", Name(),
-                  DescribeEncoding(store_.container().index(), part.encoding, record_.dtype));
-    }
-    if (!InfoOf(dtype()).is_float)
-      return Fail(ErrorCode::kUnsupported, "{}: cannot be decoded: {} has no values in f32", Name(),
-                  InfoOf(dtype()).name);
+    raw = raw || part.raw;
+    if (part.linear || part.raw) continue;
+    return Fail(ErrorCode::kUnsupported, "{}: cannot be decoded: its encoding is {}", Name(),
+                DescribeEncoding(store_.container().index(), part.encoding, record_.dtype));
   }
-  return {};
+  if (!raw || InfoOf(dtype()).is_float) return {};
+  return Fail(ErrorCode::kUnsupported, "{}: cannot be decoded: {} has no values in f32", Name(), InfoOf(dtype()).name);
 }
 
 // The slice unit of one part as a matrix of `rows` by `columns` (spec/ENCODINGS.md, section 5).

@@ -66,7 +66,7 @@ ingot_status Guarded(Body&& body) noexcept {
   }
 }
 
-// R: which of the pointers is NULL, if one is.
+// Refuses NULL by the name of the parameter.
 struct Named {
   const void* pointer;
   const char* name;
@@ -138,7 +138,8 @@ void HandOut(const T& ours, T* theirs) {
   theirs->struct_size = size;
 }
 
-inline ingot_text TextOf(std::string_view text) { return {text.data(), text.size()}; }
+// Never NULL, not even for the empty text of a file without any.
+inline ingot_text TextOf(std::string_view text) { return {text.data() == nullptr ? "" : text.data(), text.size()}; }
 
 // Sets the SIMD target that the environment asks for, once in the life of the process.
 Status EnsureTarget();

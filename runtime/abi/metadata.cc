@@ -11,7 +11,7 @@ void HandOutMetadata(const MetadataRecord& record, ingot_metadata* out) {
   info.type = record.type;
   info.element_type = record.element_type;
   info.key = TextOf(record.key);
-  info.value = record.value.data();
+  info.value = TextOf(AsText(record.value)).data;
   info.size = record.value.size();
   info.count = 1;
   if (record.type == static_cast<uint8_t>(MetadataType::kArray)) {
