@@ -1,5 +1,8 @@
 #include "runtime/threads.h"
 
+#include <tbb/global_control.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -28,7 +31,9 @@ std::unique_ptr<tbb::task_arena> ArenaPool::Take() {
     }
     idle_.reserve(idle_.capacity() + 1);  // Return may not fail
   }
-  return std::make_unique<tbb::task_arena>(threads_);
+  // More than the process allows would be ignored, with a warning of TBB's on standard error.
+  const size_t allowed = tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
+  return std::make_unique<tbb::task_arena>(static_cast<int>(std::min<size_t>(static_cast<size_t>(threads_), allowed)));
 }
 
 void ArenaPool::Return(std::unique_ptr<tbb::task_arena> arena) {

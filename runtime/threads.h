@@ -18,7 +18,8 @@ inline constexpr int kMostThreads = 1024;
 // What the environment variable INGOT_THREADS asks for, or nothing; kUsage if it is no number from 1 to 1024.
 Result<std::optional<int>> ThreadsFromEnvironment();
 
-// Runs each call on its own arena of a given number of threads, so that calls from several threads at once do not wait
+// Runs each call on its own arena of a given number of threads (no more than TBB may use: one for each processor,
+// unless the process has set another limit), so that calls from several threads at once do not wait
 // for each other. Thread-safe.
 class ArenaPool {
  public:
