@@ -61,15 +61,16 @@ class Dump:
 
 class ValuesTest(common.Case):
     def compare(self, path, mode):
-        dump, model = Dump(path, self.folder, mode), ingot_reader.open_file(str(path))
-        self.assertEqual("xxh3:" + dump.digest, model.content_digest())
-        self.assertEqual(list(dump.tensors), list(model.tensors))
-        for name, found in dump.tensors.items():
-            info = model.tensors[name]
-            self.assertEqual(found["shape"], tuple(info.shape), name)
-            self.assertEqual(DTYPES[found["dtype"]].name, info.dtype, name)
-            self.compare_values(model, name, info, found)
-        self.compare_extras(model, dump)
+        dump = Dump(path, self.folder, mode)
+        with ingot_reader.open_file(str(path)) as model:
+            self.assertEqual("xxh3:" + dump.digest, model.content_digest())
+            self.assertEqual(list(dump.tensors), list(model.tensors))
+            for name, found in dump.tensors.items():
+                info = model.tensors[name]
+                self.assertEqual(found["shape"], tuple(info.shape), name)
+                self.assertEqual(DTYPES[found["dtype"]].name, info.dtype, name)
+                self.compare_values(model, name, info, found)
+            self.compare_extras(model, dump)
         return dump
 
     def compare_values(self, model, name, info, found):
