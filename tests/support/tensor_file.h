@@ -59,13 +59,11 @@ class TensorFile {
 // counted in their order.
 inline uint64_t OffsetOfPlane(const Bytes& image, const Header& header, const std::string& tensor, uint32_t number) {
   Report report;
-  const auto index = OpenIndex(image, header, report);
-  REQUIRE(index);
-  const TensorRecord record = index->tensor(index->FindTensor(tensor).value());
+  const Index index = OpenIndex(image, header, report).value();
+  const TensorRecord record = index.tensor(index.FindTensor(tensor).value());
   for (uint32_t p = record.first_part;; ++p) {
-    REQUIRE(p < record.first_part + record.part_count);
-    const EncodingRecord e = index->encoding(index->part(p).encoding);
-    if (number < e.plane_count) return index->plane(e.first_plane + number).offset;
+    const EncodingRecord e = index.encoding(index.part(p).encoding);
+    if (number < e.plane_count) return index.plane(e.first_plane + number).offset;
     number -= e.plane_count;
   }
 }
