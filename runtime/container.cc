@@ -90,7 +90,14 @@ Result<std::shared_ptr<const Container>> Container::Open(const std::string& path
   Hash128 hash;
   Report report(1);
   std::optional<Index> index;
-  tbb::parallel_invoke([&] { hash = Xxh3_128(bytes->bytes); }, [&] { index = Index::Open(*bytes, *header, report); });
+  const auto take_hash = [&] { hash = Xxh3_128(bytes->bytes); };
+  const auto check = [&] { index = Index::Open(*bytes, *header, report); };
+  constexpr uint64_t kWorthAThread = 256 << 10;  // less is done before another thread has woken up
+  if (header->index_size < kWorthAThread) {
+    take_hash(), check();
+  } else {
+    tbb::parallel_invoke(take_hash, check);
+  }
   if (hash != header->index_hash) {
     return Fail(ErrorCode::kBadInput, "{}: R-HDR-10: index: the {} bytes at {} have the hash {}, expected {}", path,
                 header->index_size, header->index_offset, ToHex(hash), ToHex(header->index_hash));

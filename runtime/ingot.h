@@ -44,6 +44,13 @@
 #define INGOT_API
 #endif
 
+/* Enumerations that are passed by value hold any int in C++ too, so that a wrong one can be refused. */
+#ifdef __cplusplus
+#define INGOT_INT : int
+#else
+#define INGOT_INT
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -53,7 +60,7 @@ extern "C" {
 typedef struct ingot_model ingot_model;
 typedef struct ingot_tensor ingot_tensor;
 
-typedef enum ingot_status {
+typedef enum ingot_status INGOT_INT {
   INGOT_OK = 0,
   INGOT_E_ARGUMENT = 1,    /* NULL, an unknown struct size or enum value, a slice out of range, a buffer too small or
                               misaligned */
@@ -66,7 +73,7 @@ typedef enum ingot_status {
 } ingot_status;
 
 /* The numbers are those of the file (spec/FORMAT.md, "Dtypes"). */
-typedef enum ingot_dtype {
+typedef enum ingot_dtype INGOT_INT {
   INGOT_F32 = 0,
   INGOT_F16 = 1,
   INGOT_BF16 = 2,

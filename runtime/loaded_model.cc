@@ -48,7 +48,7 @@ Result<std::shared_ptr<const TensorView>> LoadedModel::OpenTensor(uint32_t numbe
   // The view and the model that it looks at, as one.
   struct Held {
     std::shared_ptr<LoadedModel> model;
-    std::unique_ptr<const TensorView> view;
+    std::unique_ptr<TensorView> view;
   };
   const auto held = std::make_shared<Held>(Held{shared_from_this(), std::move(*view)});
   return std::shared_ptr<const TensorView>(held, held->view.get());

@@ -46,8 +46,8 @@ Result<std::byte*> PlaneStore::Reserve(Home home) {
   if (memory.data() == nullptr) {
     const uint64_t size =
         decompressed ? container_->index().count(Table::kFrames) * kChunkSize : container_->header().file_end;
-    // Decompressed chunks are dropped one by one: never huge pages.
-    const bool huge = options_.huge_pages && !decompressed;
+    // Not for chunks that are dropped one by one, nor for a few planes here and there.
+    const bool huge = options_.huge_pages && !decompressed && !mapping_;
     auto made =
         Reservation::Make(size, huge ? Reservation::Pages::kHuge : Reservation::Pages::kSmall, container_->path());
     if (!made) return Propagate(made);

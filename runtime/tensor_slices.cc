@@ -85,7 +85,7 @@ void TensorView::ForRanges(const MatrixSlice& slice, const EmitRange& emit) cons
 Result<ChunkPins> TensorView::Use(const MatrixSlice& slice, bool always) const {
   if (!always) {
     bool ready = true;
-    ForRanges(slice, [&](const PlaneRange& range) { ready = ready && store_.Ready(range); });
+    if (!all_pins_) ForRanges(slice, [&](const PlaneRange& range) { ready = ready && store_.Ready(range); });
     if (ready) return ChunkPins();
   }
   std::vector<PlaneRange> ranges;
@@ -97,7 +97,7 @@ Status TensorView::InWindows(const MatrixSlice& slice, bool always,
                              const std::function<void(const MatrixSlice&)>& body) const {
   uint64_t rows = slice.rows;
   // A compressed tensor may be larger than memory: a window of it at a time.
-  if (framed_bytes_ > kWindow && layout_.rows() > 0)
+  if (framed_bytes_ > kWindow && !all_pins_ && layout_.rows() > 0)
     rows = std::max<uint64_t>(1, kWindow / CeilDiv(framed_bytes_, layout_.rows()));
   for (uint64_t done = 0; done < slice.rows || done == 0; done += rows) {
     const MatrixSlice window = {slice.row + done, std::min(rows, slice.rows - done), slice.column, slice.columns};
@@ -144,12 +144,10 @@ Status TensorView::Decode(const MatrixSlice& slice, DType type, void* out, uint6
   return InWindows(slice, false, [&](const MatrixSlice& window) {
     std::byte* to = static_cast<std::byte*>(out) + (window.row - slice.row) * stride * size;
     const auto run = [&] { DecodeInParallel(window, type, to, stride, stream); };
-    if (elements <= kSerial) {
+    if (elements <= kSerial || arenas_ == nullptr) {
       DecodeBlock(window, type, to, stride, stream);
-    } else if (arenas_ != nullptr) {
-      arenas_->Run(run);
     } else {
-      run();
+      arenas_->Run(run);
     }
   });
 }

@@ -21,13 +21,13 @@ std::string TensorView::Name() const {
   return fmt::format("{}: tensor '{}'", store_.container().path(), Escape(record_.name));
 }
 
-Result<std::unique_ptr<const TensorView>> TensorView::Open(PlaneStore& store, uint32_t tensor, ArenaPool* arenas) {
+Result<std::unique_ptr<TensorView>> TensorView::Open(PlaneStore& store, uint32_t tensor, ArenaPool* arenas) {
   std::unique_ptr<TensorView> view(new TensorView(store, tensor, arenas));
   const Index& index = store.container().index();
   view->parts_.reserve(view->record_.part_count);
   for (uint32_t p = 0; p < view->record_.part_count; ++p) {
-    const uint32_t encoding = index.part(view->record_.first_part + p).encoding;
-    if (auto added = view->AddPart(encoding, view->layout_.part_columns(p)); !added) return Propagate(added);
+    const PartRecord part = index.part(view->record_.first_part + p);
+    if (auto added = view->AddPart(part, view->layout_.part_columns(p)); !added) return Propagate(added);
   }
   view->SetSliceUnits();
   return view;
@@ -59,10 +59,12 @@ Result<std::vector<ByteSpan>> TensorView::Locate(uint32_t encoding, EncodingPlan
   return spans;
 }
 
-Status TensorView::AddPart(uint32_t encoding, uint64_t columns) {
+Status TensorView::AddPart(const PartRecord& record, uint64_t columns) {
+  const uint32_t encoding = record.encoding;
   const EncodingRecord e = store_.container().index().encoding(encoding);
   Part part;
   part.encoding = encoding;
+  part.extent = record.extent;
   part.raw = e.is(EncodingKind::kRaw);
   part.linear = e.is(EncodingKind::kLinear);
   raw_ = raw_ && part.raw;
@@ -112,16 +114,27 @@ Status TensorView::CheckIndices(const Part& part) {
   return {};
 }
 
-Status TensorView::CanDecode() const {
-  bool raw = false;
+Status TensorView::CanRead() const {
   for (const Part& part : parts_) {
-    raw = raw || part.raw;
     if (part.linear || part.raw) continue;
     return Fail(ErrorCode::kUnsupported, "{}: cannot be decoded: its encoding is {}", Name(),
                 DescribeEncoding(store_.container().index(), part.encoding, record_.dtype));
   }
-  if (!raw || InfoOf(dtype()).is_float) return {};
+  return {};
+}
+
+Status TensorView::CanDecode() const {
+  if (auto known = CanRead(); !known) return known;
+  const bool some_raw = std::any_of(parts_.begin(), parts_.end(), [](const Part& part) { return part.raw; });
+  if (!some_raw || InfoOf(dtype()).is_float) return {};
   return Fail(ErrorCode::kUnsupported, "{}: cannot be decoded: {} has no values in f32", Name(), InfoOf(dtype()).name);
+}
+
+Status TensorView::Hold() {
+  auto pins = Use(whole(), false);
+  if (!pins) return Propagate(pins);
+  all_pins_ = std::move(*pins);
+  return {};
 }
 
 // The slice unit of one part as a matrix of `rows` by `columns` (spec/ENCODINGS.md, section 5).

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,9 @@ namespace ingot {
 // Thread-safe. The store must outlive it.
 class TensorView {
  public:
-  // Reads no plane but those that hold indices, which are checked in full. kBadInput, kIo, kMemory. `arenas`: for the
-  // parallel work, NULL: the caller's.
-  static Result<std::unique_ptr<const TensorView>> Open(PlaneStore& store, uint32_t tensor, ArenaPool* arenas);
+  // Reads no plane but those that hold indices, which are checked in full. kBadInput, kIo, kMemory. Slices are decoded
+  // and multiplied in `arenas`; without them, decoding stays on the calling thread.
+  static Result<std::unique_ptr<TensorView>> Open(PlaneStore& store, uint32_t tensor, ArenaPool* arenas);
 
   const TensorRecord& record() const { return record_; }
   const std::string& description() const { return description_; }  // "linear 4-bit g128 s F16"
@@ -41,8 +42,13 @@ class TensorView {
 
   // Whether all parts are raw, so that Read gives their elements.
   bool is_raw() const { return raw_; }
-  // Success, or kUnsupported, naming file, tensor and encoding.
+  // Success, or kUnsupported, naming file, tensor and encoding: whether each part's encoding is raw or linear, and
+  // whether, as far as it is raw, it has values in f32, too.
+  Status CanRead() const;
   Status CanDecode() const;
+
+  // Makes all of it usable until the view is gone. Before anything else is done with it.
+  Status Hold();
 
   // All of these: the slice lies in the matrix; nothing is written if a chunk fails. Decode and Multiply: CanDecode.
   // To kF32, kF16 or kBF16; strides count elements and are at least the slice's columns.
@@ -56,6 +62,7 @@ class TensorView {
   // One part: an encoding and its children. Neither raw nor linear: foreign or unknown.
   struct Part {
     uint32_t encoding = 0;  // in the index
+    uint64_t extent = 0;    // along the axis
     bool raw = false, linear = false;
     bool aligned = false;                 // the view of a linear one is its matrix
     const std::byte* elements = nullptr;  // of a raw one
@@ -71,7 +78,7 @@ class TensorView {
 
  private:
   TensorView(PlaneStore& store, uint32_t tensor, ArenaPool* arenas);
-  Status AddPart(uint32_t encoding, uint64_t columns);
+  Status AddPart(const PartRecord& record, uint64_t columns);
   Result<std::vector<ByteSpan>> Locate(uint32_t encoding, EncodingPlanes& planes);
   Status CheckIndices(const Part& part);
   void SetSliceUnits();
@@ -96,7 +103,8 @@ class TensorView {
   uint64_t framed_bytes_ = 0;  // of planes that are decompressed
   std::vector<Part> parts_;
   std::vector<ChunkPins> index_pins_;
-  mutable std::mutex mutex_;  // of what follows
+  std::optional<ChunkPins> all_pins_;  // if it is held
+  mutable std::mutex mutex_;           // of what follows
   mutable std::vector<ChunkPins> plane_pins_;
   mutable std::vector<uint32_t> pinned_planes_;
 };

@@ -81,7 +81,7 @@ ingot_status ingot_tensor_encoding(const ingot_tensor* tensor, uint32_t part, ui
     info.kind = record.kind;
     info.plane_count = record.plane_count;
     info.child_count = record.child_count;
-    info.extent = tensor->view->layout().extent(part);
+    info.extent = tensor->view->parts()[part].extent;
     if (record.is(EncodingKind::kLinear)) FillLinear(DecodeLinear(index.payload(record)), info);
     if (record.is(EncodingKind::kForeign)) {
       const Foreign foreign = DecodeForeign(index.payload(record));
