@@ -10,13 +10,22 @@
 
 namespace ingot {
 
-// What kind of failure it was. The numbers are the exit codes of the command line tool.
+// What kind of failure it was. Numbers below 256 are exit codes of the command line tool (ExitCodeOf).
 enum class ErrorCode : int {
   kUsage = 2,          // the caller asked for something that cannot be done as asked
   kBadInput = 3,       // the bytes of an input are not what they claim to be, or hold what is not supported
   kIo = 4,             // the operating system refused: missing file, full disk, permission
   kInterrupted = 130,  // the caller asked to stop
+  kUnsupported = 256,  // the file is sound, but this cannot be done with it: a foreign or unknown encoding
+  kMemory = 257,       // there is no memory or address space
 };
+
+// The exit code of a tool that fails so.
+inline int ExitCodeOf(ErrorCode code) {
+  if (code == ErrorCode::kUnsupported) return static_cast<int>(ErrorCode::kBadInput);
+  if (code == ErrorCode::kMemory) return static_cast<int>(ErrorCode::kIo);
+  return static_cast<int>(code);
+}
 
 // A failure: its kind and one message that names file, tensor, rule and values where they apply.
 struct Error {

@@ -3,7 +3,6 @@
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 
-#include <algorithm>
 #include <atomic>
 
 #include "runtime/container.h"
@@ -38,8 +37,7 @@ ChunkResult<void> ChunkVerifier::Check(uint32_t number, uint64_t chunk, FrameDec
   return ReadAndCheckChunk(file_, index_, number, chunk, decoder, std::span(buffer).first(size));
 }
 
-void ChunkVerifier::Run(const std::function<void(uint32_t, uint64_t, ChunkFault)>& on_fault,
-                        const std::function<bool(uint64_t)>& on_bytes) const {
+void ChunkVerifier::Run(const SkipFn& skip, const ChunkFn& on_chunk, const BytesFn& on_bytes) const {
   const uint64_t chunks = index_.count(Table::kChunks);
   if (chunks == 0) return;
   std::atomic<bool> stop{false};
@@ -55,7 +53,7 @@ void ChunkVerifier::Run(const std::function<void(uint32_t, uint64_t, ChunkFault)
           while (i - index_.plane(number).first_chunk >= index_.plane(number).chunk_count()) ++number;
           const PlaneRecord plane = index_.plane(number);
           const uint64_t chunk = i - plane.first_chunk;
-          if (auto checked = Check(number, chunk, decoder, buffer); !checked) on_fault(number, chunk, checked.error());
+          if (!skip || !skip(static_cast<uint32_t>(i))) on_chunk(number, chunk, Check(number, chunk, decoder, buffer));
           bytes += plane.framed() ? index_.frame(static_cast<uint32_t>(plane.first_frame + chunk)).size
                                   : plane.chunk_size(chunk);
         }

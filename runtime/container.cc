@@ -1,13 +1,14 @@
 #include "runtime/container.h"
 
-#include <sys/mman.h>
 #include <tbb/parallel_for.h>
 #include <tbb/parallel_invoke.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <mutex>
+
+#include "format/checked.h"
+#include "runtime/reservation.h"
 
 namespace ingot {
 namespace {
@@ -37,26 +38,38 @@ std::string TextOf(const std::string& file, const Violation& v) {
   return fmt::format("{}: {}: {}: {}", file, v.rule, v.place, v.message);
 }
 
+std::string OwnerOfPlane(const Index& index, uint32_t plane) {
+  for (uint32_t t = 0; t < index.tensor_count(); ++t) {
+    const TensorRecord record = index.tensor(t);
+    for (uint32_t p = record.first_part; p < record.first_part + record.part_count; ++p) {
+      const uint32_t root = index.part(p).encoding;
+      for (uint32_t e = root - index.encoding(root).child_count; e <= root; ++e) {
+        const EncodingRecord member = index.encoding(e);
+        if (plane >= member.first_plane && plane - member.first_plane < member.plane_count)
+          return fmt::format(" of tensor '{}'", Escape(record.name));
+      }
+    }
+  }
+  for (uint32_t a = 0; a < index.count(Table::kAttachments); ++a) {
+    if (index.attachment(a).plane == plane) return fmt::format(" of attachment '{}'", Escape(index.attachment(a).name));
+  }
+  return "";
+}
+
 Result<IndexBytes> ReadPrivate(const File& file, uint64_t offset, uint64_t size) {
-  const uint64_t room = std::max<uint64_t>((size + kHugePage - 1) & ~(kHugePage - 1), kHugePage);
-  // Room for alignment to a huge page; a small index takes the heap instead.
   if (size < kHugePage) {
     auto bytes = std::make_shared<std::vector<std::byte>>(size);
     if (auto read = file.ReadAt(offset, *bytes); !read) return Propagate(read);
     return IndexBytes{bytes, *bytes};
   }
-  const uint64_t mapped = room + kHugePage;
-  void* at = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (at == MAP_FAILED) return Fail(ErrorCode::kIo, "{}: no memory for an index of {} bytes", file.path(), size);
-  std::shared_ptr<void> owner(at, [mapped](void* p) { munmap(p, mapped); });
-  auto* start =
-      reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(at) + kHugePage - 1) & ~uintptr_t{kHugePage - 1});
-  madvise(start, room, MADV_HUGEPAGE);
-  const std::span<std::byte> bytes(start, size);
+  auto reserved = Reservation::Make(size, Reservation::Pages::kHuge, file.path());
+  if (!reserved) return Propagate(reserved);
+  const auto owner = std::make_shared<Reservation>(std::move(*reserved));
+  const std::span<std::byte> bytes(owner->data(), size);
   // In parallel: the kernel's zeroing and copying is most of what opening a large index costs.
   std::mutex mutex;
   Status status;
-  tbb::parallel_for(uint64_t{0}, room / kHugePage, [&](uint64_t i) {
+  tbb::parallel_for(uint64_t{0}, CeilDiv(size, kHugePage), [&](uint64_t i) {
     const uint64_t at_byte = i * kHugePage;
     auto read = file.ReadAt(offset + at_byte, bytes.subspan(at_byte, std::min(kHugePage, size - at_byte)));
     const std::lock_guard lock(mutex);
@@ -77,7 +90,14 @@ Result<std::shared_ptr<const Container>> Container::Open(const std::string& path
   Hash128 hash;
   Report report(1);
   std::optional<Index> index;
-  tbb::parallel_invoke([&] { hash = Xxh3_128(bytes->bytes); }, [&] { index = Index::Open(*bytes, *header, report); });
+  const auto take_hash = [&] { hash = Xxh3_128(bytes->bytes); };
+  const auto check = [&] { index = Index::Open(*bytes, *header, report); };
+  constexpr uint64_t kWorthAThread = 256 << 10;  // less is done before another thread has woken up
+  if (header->index_size < kWorthAThread) {
+    take_hash(), check();
+  } else {
+    tbb::parallel_invoke(take_hash, check);
+  }
   if (hash != header->index_hash) {
     return Fail(ErrorCode::kBadInput, "{}: R-HDR-10: index: the {} bytes at {} have the hash {}, expected {}", path,
                 header->index_size, header->index_offset, ToHex(hash), ToHex(header->index_hash));
@@ -86,19 +106,24 @@ Result<std::shared_ptr<const Container>> Container::Open(const std::string& path
   return std::shared_ptr<const Container>(new Container(std::move(*file), std::move(*index)));
 }
 
-ChunkResult<void> ReadAndCheckChunk(const File& file, const Index& index, uint32_t number, uint64_t chunk,
-                                    FrameDecoder& decoder, std::span<std::byte> out) {
+ChunkResult<void> ReadChunkBytes(const File& file, const Index& index, uint32_t number, uint64_t chunk,
+                                 FrameDecoder& decoder, std::span<std::byte> out) {
   const PlaneRecord plane = index.plane(number);
   const auto io_fault = [](const Status& status) { return tl::unexpected(ChunkFault{"", status.error().message}); };
   if (plane.framed()) {
     const FrameRecord frame = index.frame(static_cast<uint32_t>(plane.first_frame + chunk));
     std::vector<std::byte> stored(frame.size);
     if (auto read = file.ReadAt(plane.offset + frame.offset, stored); !read) return io_fault(read);
-    if (auto decoded = decoder.Decode(frame, stored, out); !decoded) return decoded;
-  } else if (auto read = file.ReadAt(plane.offset + chunk * kChunkSize, out); !read) {
-    return io_fault(read);
+    return decoder.Decode(frame, stored, out);
   }
-  return CheckChunk(out, index.chunk(static_cast<uint32_t>(plane.first_chunk + chunk)));
+  if (auto read = file.ReadAt(plane.offset + chunk * kChunkSize, out); !read) return io_fault(read);
+  return {};
+}
+
+ChunkResult<void> ReadAndCheckChunk(const File& file, const Index& index, uint32_t number, uint64_t chunk,
+                                    FrameDecoder& decoder, std::span<std::byte> out) {
+  if (auto read = ReadChunkBytes(file, index, number, chunk, decoder, out); !read) return read;
+  return CheckChunk(out, index.chunk(static_cast<uint32_t>(index.plane(number).first_chunk + chunk)));
 }
 
 Status Container::ReadChunk(uint32_t plane, uint64_t chunk, FrameDecoder& decoder, std::span<std::byte> out) const {

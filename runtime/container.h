@@ -42,9 +42,17 @@ class Container {
 // Reads `size` bytes of a file into private memory: huge pages for large ones, since a large index is read in one go.
 Result<IndexBytes> ReadPrivate(const File& file, uint64_t offset, uint64_t size);
 
-// Logical bytes of chunk `chunk` into `out`, by pread; verified against the index.
+// Logical bytes of chunk `chunk` into `out` (as many as the chunk has), by pread. The stored bytes of a frame are
+// verified, the logical ones are not. A fault without a rule is an I/O failure or a file that has become shorter.
+ChunkResult<void> ReadChunkBytes(const File& file, const Index& index, uint32_t plane, uint64_t chunk,
+                                 FrameDecoder& decoder, std::span<std::byte> out);
+
+// The same; verified against the index.
 ChunkResult<void> ReadAndCheckChunk(const File& file, const Index& index, uint32_t plane, uint64_t chunk,
                                     FrameDecoder& decoder, std::span<std::byte> out);
+
+// " of tensor 'x'" or " of attachment 'x'" for messages about a plane; "" where nothing owns it. A scan of the index.
+std::string OwnerOfPlane(const Index& index, uint32_t plane);
 
 // "FILE: R-HDR-2: header slot 0: ..." as every message about a violation reads.
 std::string TextOf(const std::string& file, const Violation& violation);

@@ -29,6 +29,9 @@ class File {
   // Tells the kernel that the file will be read from front to back: it then reads further ahead.
   void ExpectSequentialReads() const;
 
+  // Asks the kernel to read a range into the page cache, without waiting for it.
+  void ReadAhead(uint64_t offset, uint64_t size) const;
+
   int descriptor() const { return descriptor_; }
   uint64_t size() const { return size_; }            // at the time of opening
   const std::string& path() const { return path_; }  // as given to OpenForReading

@@ -3,7 +3,8 @@
  *
  * Conventions
  *  1. Every function that can fail returns an ingot_status, 0 (INGOT_OK) on success. Results come through pointers and
- *     are written on success only. No function throws, prints, aborts or exits.
+ *     are written on success only (what a buffer holds after a failure is not stated). No function throws, prints,
+ *     aborts or exits.
  *  2. ingot_error_text() says in words why the last failed call of this thread failed: it names the file, the tensor,
  *     the rule of the specification and the values. The text lives until the thread's next call that fails.
  *  3. Handles (ingot_model, ingot_tensor) count references: what a function hands out is the caller's to release, once.
@@ -13,11 +14,14 @@
  *     smaller than the library's (an older header), never larger (INGOT_E_ARGUMENT). New fields are added at the end.
  *     In a struct that goes in, zero is always the default.
  *  5. All functions may be called from any number of threads at once, on the same handles too. A call uses the number
- * of threads that the model was opened with (ingot_open_options.threads), the calling thread being one of them.
+ *     of threads that the model was opened with (ingot_open_options.threads), the calling thread being one of them: an
+ *     engine with threads of its own opens with 1.
  *  6. Texts that the library hands out are UTF-8 of a stated length, not terminated, and live as long as the handle
- *     that they came from. Names in a file may hold any bytes but invalid UTF-8: escape them before printing.
+ *     that they came from. Their data is never NULL. Names in a file may hold any bytes but invalid UTF-8: escape them
+ *     before printing.
  *  7. A tensor of any rank is seen as a matrix: its last dimension is the columns, the product of all others the rows
- * (1 by 1 for a scalar). Matrices are row-major; strides count elements. Buffers need the alignment of their elements.
+ *     (1 by 1 for a scalar). Matrices are row-major; strides count elements. Buffers need the alignment of their
+ *     elements (INGOT_C64: of a float), and may be NULL where nothing is to be written.
  *  8. Values: element (r, c) is the formula of spec/ENCODINGS.md, section 2, bit for bit, on every processor, with
  * every number of threads. Products are sums in f32 in no stated order; each precision's error bound is stated there.
  *  9. Access. INGOT_ACCESS_MAP maps the file: nothing is copied, and another process that truncates the file kills
@@ -40,6 +44,13 @@
 #define INGOT_API
 #endif
 
+/* Enumerations that are passed by value hold any int in C++ too, so that a wrong one can be refused. */
+#ifdef __cplusplus
+#define INGOT_INT : int
+#else
+#define INGOT_INT
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -49,7 +60,7 @@ extern "C" {
 typedef struct ingot_model ingot_model;
 typedef struct ingot_tensor ingot_tensor;
 
-typedef enum ingot_status {
+typedef enum ingot_status INGOT_INT {
   INGOT_OK = 0,
   INGOT_E_ARGUMENT = 1,    /* NULL, an unknown struct size or enum value, a slice out of range, a buffer too small or
                               misaligned */
@@ -62,7 +73,7 @@ typedef enum ingot_status {
 } ingot_status;
 
 /* The numbers are those of the file (spec/FORMAT.md, "Dtypes"). */
-typedef enum ingot_dtype {
+typedef enum ingot_dtype INGOT_INT {
   INGOT_F32 = 0,
   INGOT_F16 = 1,
   INGOT_BF16 = 2,
@@ -113,7 +124,8 @@ typedef struct ingot_open_options {
   size_t struct_size;
   uint32_t access;      /* an ingot_access; the environment variable INGOT_NO_MMAP makes it INGOT_ACCESS_COPY */
   uint32_t verify;      /* an ingot_verify */
-  uint32_t threads;     /* of one call; 0: the environment variable INGOT_THREADS, else one for each processor */
+  uint32_t threads;     /* of one call, at most 1024; 0: the environment variable INGOT_THREADS, else one for each
+                           processor. More than there are processors are not used. */
   uint32_t reserved;    /* 0 */
   uint64_t cache_bytes; /* of decompressed chunks that no call is using; 0: 256 MiB. Chunks in use are not counted. */
 } ingot_open_options;
@@ -137,7 +149,8 @@ typedef struct ingot_model_info {
 } ingot_model_info;
 INGOT_API ingot_status ingot_model_describe(const ingot_model* model, ingot_model_info* out);
 
-/* Called now and then with bytes done and bytes in all; anything but 0 stops the work. */
+/* Called now and then with bytes done and bytes in all, from one thread at a time, not always the caller's; anything
+ * but 0 stops the work. */
 typedef int (*ingot_progress)(void* user, uint64_t done, uint64_t total);
 /* Checks every chunk of every file now, in parallel, whatever the model's verify mode; each is checked once. The first
  * damaged chunk is INGOT_E_DATA. `progress` may be NULL; stopped by it: INGOT_E_ARGUMENT. */
@@ -235,8 +248,8 @@ typedef struct ingot_tensor_info {
 } ingot_tensor_info;
 INGOT_API ingot_status ingot_tensor_describe(const ingot_tensor* tensor, ingot_tensor_info* out);
 
-/* A rectangle of the matrix; rows = 0 or columns = 0: up to the end. Any rectangle may be asked for, not only whole
- * slice units. Where a slice is optional, NULL is the whole matrix. */
+/* A rectangle of the matrix; rows = 0 or columns = 0: up to the end. Its first row and column have to be there (in a
+ * matrix without elements: 0). Any rectangle may be asked for, not only whole slice units. NULL is the whole matrix. */
 typedef struct ingot_slice {
   size_t struct_size;
   uint64_t row, rows;

@@ -23,6 +23,10 @@ class Mapping {
   // Whether a range (size > 0) is in the page cache, judged by four of its pages: only then is touching it as fast as
   // memory.
   bool Resident(uint64_t offset, uint64_t size) const;
+  // How much of it is in the page cache.
+  uint64_t ResidentBytes() const;
+  // Brings a range (size > 0) in, in large reads and without a fault for each page, as far as the system can.
+  void Populate(uint64_t offset, uint64_t size) const;
 
  private:
   explicit Mapping(ByteSpan bytes) : bytes_(bytes) {}

@@ -136,28 +136,8 @@ class FileValidator {
     return fmt::format("plane {}, chunk {}{}", plane, chunk, OwnerOf(plane));
   }
 
-  // " of tensor 'x'" for the plane of a tensor, by a scan: only for messages.
   std::string OwnerOf(uint32_t plane) const {
-    const Index& index = *index_;
-    for (uint32_t t = 0; t < index.tensor_count() && soundness_.bad_encodings.empty() && soundness_.tensors; ++t) {
-      const TensorRecord record = index.tensor(t);
-      for (uint32_t p = record.first_part;
-           p < std::min<uint64_t>(uint64_t{record.first_part} + record.part_count, index.count(Table::kParts)); ++p) {
-        const uint32_t root = index.part(p).encoding;
-        if (root >= index.count(Table::kEncodings)) return "";
-        const EncodingRecord e = index.encoding(root);
-        for (uint32_t i = root - std::min<uint32_t>(e.child_count, root); i <= root; ++i) {
-          const EncodingRecord member = index.encoding(i);
-          if (plane >= member.first_plane && plane - member.first_plane < member.plane_count)
-            return fmt::format(" of tensor '{}'", Escape(record.name));
-        }
-      }
-    }
-    for (uint32_t a = 0; a < index.count(Table::kAttachments); ++a) {
-      if (index.attachment(a).plane == plane)
-        return fmt::format(" of attachment '{}'", Escape(index.attachment(a).name));
-    }
-    return "";
+    return soundness_.tensors && soundness_.bad_encodings.empty() ? OwnerOfPlane(*index_, plane) : "";
   }
 
   // R-CHK-1, R-FRM-6, R-FRM-7 of every chunk, in parallel; the violations in the order of the file.
@@ -167,9 +147,12 @@ class FileValidator {
     std::atomic<bool> stop{false};
     uint64_t total = 0;
     for (uint32_t i = 0; i < index_->plane_count(); ++i) total += index_->stored_size(index_->plane(i));
-    const ChunkVerifier verifier(*file_, *index_);
+    const std::optional<Mapping> mapping = Mapping::Map(*file_);
+    const ChunkVerifier verifier(*file_, *index_, mapping ? &*mapping : nullptr);
     uint64_t done = 0;
-    const auto on_fault = [&](uint32_t plane, uint64_t chunk, ChunkFault fault) {
+    const auto on_chunk = [&](uint32_t plane, uint64_t chunk, ChunkResult<void> checked) {
+      if (checked) return;
+      ChunkFault& fault = checked.error();
       const std::lock_guard lock(mutex);
       if (fault.rule.empty() && io_status_) io_status_ = Fail(ErrorCode::kIo, "{}", fault.message);
       if (faults.size() < 2000) faults.emplace(std::make_pair(plane, chunk), std::move(fault));
@@ -181,7 +164,7 @@ class FileValidator {
       if (!stop && !KeepGoing(options_.progress, done, total)) stop = true;
       return !stop;
     };
-    verifier.Run(on_fault, on_bytes);
+    verifier.Run({}, on_chunk, on_bytes);
     if (stop) return Interrupted();
     bytes_ += done;
     if (!io_status_) return io_status_;

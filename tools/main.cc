@@ -49,7 +49,7 @@ constexpr std::array<AddFunction, 7> kCommands = {
 
 int ReportError(const Error& error) {
   Complain(error.message);
-  return static_cast<int>(error.code);
+  return ExitCodeOf(error.code);
 }
 
 // Wrong command lines; also the help and the version, which CLI11 treats as such.

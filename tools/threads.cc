@@ -4,27 +4,9 @@
 #include <tbb/info.h>
 #include <tbb/task_arena.h>
 
-#include <charconv>
-#include <cstdlib>
-#include <cstring>
+#include "runtime/threads.h"
 
 namespace ingot {
-namespace {
-
-// What the environment asks for, or nothing.
-Result<std::optional<int>> FromEnvironment() {
-  const char* text = std::getenv("INGOT_THREADS");
-  if (text == nullptr || *text == '\0') return std::nullopt;
-  int value = 0;
-  const char* end = text + std::strlen(text);
-  const auto [stop, error] = std::from_chars(text, end, value);
-  if (error != std::errc() || stop != end || value < 1 || value > kMostThreads) {
-    return Fail(ErrorCode::kUsage, "INGOT_THREADS is '{}', must be a number from 1 to {}", text, kMostThreads);
-  }
-  return value;
-}
-
-}  // namespace
 
 void AddThreadsOption(CLI::App* command, std::optional<int>& threads) {
   command->add_option("--threads", threads, "threads to use (default: INGOT_THREADS, else all cores)")
@@ -34,7 +16,7 @@ void AddThreadsOption(CLI::App* command, std::optional<int>& threads) {
 
 Result<int> WithThreads(std::optional<int> threads, const std::function<Result<int>()>& body) {
   if (!threads) {
-    auto environment = FromEnvironment();
+    auto environment = ThreadsFromEnvironment();
     if (!environment) return Propagate(environment);
     threads = *environment;
   }

@@ -9,8 +9,6 @@
 
 namespace ingot {
 
-inline constexpr int kMostThreads = 1024;
-
 // Adds `--threads N` to a command; `threads` must live as long as the command.
 void AddThreadsOption(CLI::App* command, std::optional<int>& threads);
 

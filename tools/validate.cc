@@ -27,7 +27,7 @@ struct Outcome {
   double seconds = 0;
 
   int exit_code() const {
-    if (!result) return static_cast<int>(result.error().code);
+    if (!result) return ExitCodeOf(result.error().code);
     return result->valid() ? kExitFine : kExitNo;
   }
   double rate() const { return seconds > 0 ? static_cast<double>(result->bytes) / 1e9 / seconds : 0; }

@@ -42,7 +42,7 @@ void CheckTensor(const Model& model, uint32_t number, const nlohmann::json& expe
   const auto reader = TensorReader::Open(model, number);
   if (expected.contains("refused")) {
     REQUIRE_FALSE(reader);
-    CHECK(reader.error().code == ErrorCode::kBadInput);
+    CHECK(reader.error().code == ErrorCode::kUnsupported);
     CHECK_MESSAGE(Contains(reader.error().message, "cannot be decoded: its encoding is"), reader.error().message);
     return;
   }
