@@ -6,12 +6,13 @@
 #include <string>
 
 #include "convert/part_plan.h"
+#include "convert/read_ahead.h"
 #include "format/status.h"
 
 namespace ingot {
 
-// Immutable; all of it is thread-safe. The source that it reads from must outlive it. Errors name the tensor (the file
-// is named by the caller).
+// Immutable but for what is read ahead; all of it is thread-safe. The source that it reads from must outlive it. Errors
+// name the tensor (the file is named by the caller).
 class EncodedTensor {
  public:
   virtual ~EncodedTensor() = default;
@@ -23,6 +24,9 @@ class EncodedTensor {
 
   // The tensor is cut into blocks, each of a few MiB: consecutive pieces of every plane.
   virtual uint64_t block_count() const = 0;
+  // Reads ahead what block `block` and those behind it share. Called for every block in order, by one thread at a time,
+  // before it is encoded; or not at all.
+  virtual Status Prepare(uint64_t /*block*/, ReadAhead& /*ahead*/) const { return {}; }
   // What block `block` adds to the one part, or to the plane of foreign blocks. `part` comes cleared.
   virtual Status Encode(uint64_t block, EncodedPart& part) const = 0;
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "convert/io_bytes.h"
 #include "format/bytes.h"
 #include "format/encoding.h"
 #include "format/index.h"
@@ -52,12 +53,12 @@ struct OperandBlock {
 };
 
 struct EncodedPart {
-  std::array<std::vector<std::byte>, kMaxFields> codes;  // packed
+  std::array<IoBytes, kMaxFields> codes;  // packed
   std::array<OperandBlock, kGroupOperands> operands;
   std::vector<uint64_t> outliers_per_row;  // unstructured
   std::vector<std::byte> outlier_columns;
   std::vector<std::byte> outlier_values;
-  std::vector<std::byte> bytes;  // of a plan without parts
+  IoBytes bytes;  // of a plan without parts
 
   // Keeps the memory.
   void Clear();

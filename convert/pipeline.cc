@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "convert/encoded_tensor.h"
+#include "convert/io_bytes.h"
 #include "convert/quantize/tensor_stats.h"
 #include "convert/tensor_encoder.h"
 #include "kernels/widen.h"
@@ -39,7 +40,7 @@ struct Block {
   uint64_t first_row = 0, rows = 0;              // of a quantized source tensor that is kept: its blocks
   bool last = false;                             // of its tensor
   uint64_t source_bytes = 0;                     // for the progress
-  std::vector<std::byte> source;
+  IoBytes source;
   EncodedBlock encoded;
   Status status;
 };
@@ -109,7 +110,9 @@ class Pipeline {
     const SourceTensor& t = *block.job->tensor;
     block.source.clear();
     if (t.encoded != nullptr && !block.encoder) {
-      // The second stage reads what it needs. The file is hashed up to there meanwhile: it comes from the disk once.
+      // The second stage reads what it needs of its own. The file is hashed up to there meanwhile: it comes from the
+      // disk once.
+      if (auto prepared = t.encoded->Prepare(block.first_row, ahead_); !prepared) return prepared;
       const uint64_t done = block.last ? t.size : t.size / rows_ * (block.first_row + block.rows);
       return hasher_.Update(t.file, std::min(t.offset + done, source_.files()[t.file].size), {});
     }
@@ -275,6 +278,8 @@ class Pipeline {
   size_t job_ = 0;
   uint64_t next_row_ = 0, rows_ = 0, row_bytes_ = 1, block_rows_ = 1;
   std::shared_ptr<const TensorEncoder> encoder_;
+  ReadAhead ahead_{
+      [this](uint32_t file, uint64_t offset, ByteSpan bytes) { return hasher_.Update(file, offset, bytes); }};
 
   // Of the third.
   std::shared_ptr<const TensorEncoder> encoder_of_writer_;  // keeps its plan

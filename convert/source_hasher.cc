@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "convert/io_bytes.h"
+
 namespace ingot {
 
 SourceHasher::SourceHasher(const Source& source, bool sha256) : source_(source), states_(source.files().size()) {
@@ -19,7 +21,7 @@ void SourceHasher::Hash(State& state, ByteSpan bytes) {
 Status SourceHasher::CatchUp(uint32_t file, uint64_t offset) {
   constexpr uint64_t kPiece = 1 << 20;
   State& state = states_[file];
-  std::vector<std::byte> buffer;
+  IoBytes buffer;
   while (state.hashed < offset) {
     buffer.resize(std::min(kPiece, offset - state.hashed));
     if (auto read = source_.Read(file, state.hashed, buffer); !read) return read;

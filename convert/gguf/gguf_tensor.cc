@@ -103,7 +103,7 @@ GgufTensor::Piece GgufTensor::PieceOf(uint64_t block) const {
   return {BlocksIn(row * cols_ + col), std::min(piece_rows_, rows_ - row), std::min(piece_cols_, cols_ - col)};
 }
 
-Status GgufTensor::Read(uint64_t first, uint64_t count, std::vector<std::byte>& blocks) const {
+Status GgufTensor::Read(uint64_t first, uint64_t count, IoBytes& blocks) const {
   blocks.resize(count * type_.block_bytes);
   auto read = source_.Read(file_, offset_ + first * type_.block_bytes, blocks);
   if (!read) return Fail(read.error().code, "tensor {}: {}", Quote(name_), read.error().message);
@@ -114,7 +114,7 @@ Status GgufTensor::Encode(uint64_t block, EncodedPart& part) const {
   const Piece piece = PieceOf(block);
   const uint64_t count = BlocksIn(piece.rows * piece.cols);
   if (type_.import == GgufImport::kForeign) return Read(piece.first, count, part.bytes);
-  thread_local std::vector<std::byte> blocks;
+  thread_local IoBytes blocks;
   if (auto read = Read(piece.first, count, blocks); !read) return read;
   EncodeLinear(piece, blocks.data(), part);
   PutHalves(type_.linear->s, type_.block_bytes, blocks.data(), count, part.operands[0]);
@@ -154,7 +154,7 @@ Status GgufTensor::Decode(uint64_t first, uint64_t count, float* out) const {
   if (type_.import == GgufImport::kForeign)
     return Fail(ErrorCode::kBadInput, "tensor {}: {} blocks cannot be decoded", Quote(name_), type_.name);
   constexpr uint64_t kBlocksAtOnce = 4096;
-  thread_local std::vector<std::byte> blocks;
+  thread_local IoBytes blocks;
   std::array<float, kMaxGgufBlock> values;
   while (count > 0) {
     const uint64_t elements = type_.block_elements, skipped = first % elements;

@@ -68,7 +68,7 @@ Status ImportModule(const Checkpoint& c, const GptqConfig& config, const std::st
   plan.permutation = order->permutation;
   GroupedLayout layout;
   const Source& source = c.source();
-  layout.codes = TransposedCodes{&source, *qweight, format->order(), bits, rows, cols, true, order->permutation};
+  SetCodes(layout, TransposedCodes{&source, *qweight, format->order(), bits, rows, cols, true, order->permutation});
   layout.s = TransposedOperand(source, **scales, groups);
   layout.z =
       CodesOperand([&source, zeros = *qzeros, f = *format, rows] { return ReadZeros(source, *zeros, f, rows); }, plus);

@@ -24,6 +24,8 @@ struct GroupedLayout {
   // Codes of elements [first, first + count) of the view, as LinearImport wants them. `plain`: in the order of the
   // logical columns, by the definition of their layout.
   std::function<Status(uint64_t first, uint64_t count, bool plain, uint8_t* codes)> codes;
+  // Reads ahead for them; may be empty.
+  std::function<Status(uint64_t first, uint64_t count, ReadAhead& ahead)> prepare;
   OperandSource s, z, o;                  // those that the plan has as arrays or nested
   std::vector<uint32_t> group_of_column;  // g_idx; empty: groups of plan.linear.group_cols columns
   // The value of a code in a group, by the definition of the source's system.
@@ -37,6 +39,9 @@ class GroupedImport final : public LinearImport {
       : LinearImport(std::move(description), std::move(plan), row_step), layout_(std::move(layout)) {}
 
  protected:
+  Status PrepareCodes(uint64_t first, uint64_t count, ReadAhead& ahead) const override {
+    return layout_.prepare ? layout_.prepare(first, count, ahead) : Status{};
+  }
   Status ReadCodes(uint64_t first, uint64_t count, uint8_t* codes) const override {
     return layout_.codes(first, count, false, codes);
   }

@@ -44,8 +44,10 @@ void CheckEncoding(const EncodedTensor& tensor) {
   const PartPlan& plan = tensor.plan().parts.front();
   uint64_t codes = 0, operands[kGroupOperands] = {}, nested[kGroupOperands] = {};
   EncodedPart part;
+  ReadAhead ahead([](uint32_t, uint64_t, ByteSpan) -> Status { return {}; });
   for (uint64_t block = 0; block < tensor.block_count(); ++block) {
     part.Clear();
+    if (!tensor.Prepare(block, ahead)) return;
     if (!tensor.Encode(block, part)) return;
     for (const auto& field : part.codes) codes += field.size();
     for (size_t i = 0; i < kGroupOperands; ++i) {
