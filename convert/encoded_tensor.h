@@ -19,6 +19,9 @@ class EncodedTensor {
 
   // What the source calls it: "GPTQ 4-bit g128".
   virtual std::string description() const = 0;
+  // Why no encoding holds its very values, with the file and tensor at fault; empty if one does. A tensor with an
+  // obstacle can be decoded, but not encoded.
+  virtual std::string obstacle() const { return {}; }
   // One part, or one plane of foreign blocks.
   virtual const TensorPlan& plan() const = 0;
 

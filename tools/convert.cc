@@ -191,8 +191,10 @@ void AddConvert(CLI::App& app, Runner& runner) {
   command->add_flag("--sha256", o->convert.sha256, "record the SHA-256 of planes and sources too");
   command->add_flag("--verify", o->convert.verify,
                     "before the file gets its name: validate it, decode what was kept and compare it with the source");
-  command->add_flag("--requantize", o->requantize,
-                    "also quantize what the source has quantized already: it is decoded for it");
+  command->add_flag(
+      "--requantize", o->requantize,
+      "also quantize what the source has quantized already: it is decoded for it; needed for what cannot be kept "
+      "exactly (int8-g128 where nothing else is given)");
   command->add_flag("--allow-nonfinite", o->convert.allow_nonfinite, "convert weights that hold NaN or infinity");
   AddThreadsOption(command, o->threads);
   command->add_flag("--dry-run", o->dry_run, "print what would be done with each tensor, and why");

@@ -71,7 +71,7 @@ void TakeApart(const SourceTensor& tensor) {
   const auto elements = CheckedProduct(tensor.shape);
   Require(elements.has_value());
   if (*elements > kMostElements) return;
-  if (!tensor.encoded->plan().parts.empty()) CheckEncoding(*tensor.encoded);
+  if (!tensor.encoded->plan().parts.empty() && tensor.encoded->obstacle().empty()) CheckEncoding(*tensor.encoded);
   std::vector<float> values(*elements);
   (void)tensor.encoded->Decode(0, *elements, values.data());
   if (*elements > 3) (void)tensor.encoded->Decode(1, *elements - 2, values.data());
