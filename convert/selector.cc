@@ -41,7 +41,7 @@ Result<Selector> Selector::Make(SelectorOptions options) {
 
 Result<Decision> Selector::Decide(const SourceTensor& tensor) const {
   auto decision = DecideByName(tensor);
-  if (decision && tensor.encoded != nullptr) {
+  if (decision && tensor.encoded != nullptr && tensor.encoded->is_quantized()) {
     if (const std::string obstacle = tensor.encoded->obstacle(); !obstacle.empty()) {
       if (auto done = Replace(tensor, obstacle, *decision); !done) return Propagate(done);
     } else if (decision->method.kind == MethodKind::kKeep) {

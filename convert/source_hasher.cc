@@ -6,7 +6,8 @@
 
 namespace ingot {
 
-SourceHasher::SourceHasher(const Source& source, bool sha256) : source_(source), states_(source.files().size()) {
+SourceHasher::SourceHasher(const Source& source, bool sha256, bool on)
+    : source_(source), states_(on ? source.files().size() : 0) {
   for (State& state : states_) {
     if (sha256) state.sha256 = std::make_unique<Sha256Stream>();
   }
@@ -31,6 +32,7 @@ Status SourceHasher::CatchUp(uint32_t file, uint64_t offset) {
 }
 
 Status SourceHasher::Update(uint32_t file, uint64_t offset, ByteSpan bytes) {
+  if (states_.empty()) return {};
   if (auto done = CatchUp(file, offset); !done) return done;
   State& state = states_[file];
   const uint64_t known = state.hashed - offset;  // at least 0: CatchUp came to `offset` or further

@@ -177,7 +177,8 @@ void AddMethodOptions(CLI::App* command, Options& o) {
 void AddConvert(CLI::App& app, Runner& runner) {
   const auto o = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("convert", "Convert a checkpoint to an .ingot file");
-  command->add_option("SRC", o->source, "a Hugging Face folder, or a .safetensors, .gguf, .bin, .pt or .pth file")
+  command
+      ->add_option("SRC", o->source, "a Hugging Face folder, or a .safetensors, .gguf, .bin, .pt, .pth or .ingot file")
       ->required();
   command->add_option("DST", o->target, "the file to write")->required();
   AddMethodOptions(command, *o);

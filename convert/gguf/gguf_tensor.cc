@@ -88,8 +88,10 @@ GgufTensor::GgufTensor(const Source& source, uint32_t file, const GgufTensorInfo
   if (type_.import == GgufImport::kLinear) {
     plan_.parts.push_back(PlanPart(type_, rows_, cols_));
   } else {
-    plan_.foreign = EncodeForeign({type_.block_bytes, type_.block_elements, info.element_count(),
-                                   std::string(kGgufForeignPrefix).append(type_.name)});
+    const std::string name = std::string(kGgufForeignPrefix).append(type_.name);
+    plan_.verbatim = VerbatimPlan::Plain(
+        EncodingKind::kForeign, EncodeForeign({type_.block_bytes, type_.block_elements, info.element_count(), name}),
+        {info.size, 1}, info.shape);
   }
 }
 
@@ -110,7 +112,8 @@ Status GgufTensor::Read(uint64_t first, uint64_t count, IoBytes& blocks) const {
   return {};
 }
 
-Status GgufTensor::Encode(uint64_t block, EncodedPart& part) const {
+Status GgufTensor::Encode(uint64_t block, std::span<EncodedPart> parts) const {
+  EncodedPart& part = parts.front();
   const Piece piece = PieceOf(block);
   const uint64_t count = BlocksIn(piece.rows * piece.cols);
   if (type_.import == GgufImport::kForeign) return Read(piece.first, count, part.bytes);

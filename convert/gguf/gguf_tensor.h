@@ -22,7 +22,7 @@ class GgufTensor final : public EncodedTensor {
   std::string description() const override;
   const TensorPlan& plan() const override { return plan_; }
   uint64_t block_count() const override;
-  Status Encode(uint64_t block, EncodedPart& part) const override;
+  Status Encode(uint64_t block, std::span<EncodedPart> parts) const override;
   Status Decode(uint64_t first, uint64_t count, float* out) const override;
 
  private:

@@ -55,8 +55,9 @@ Status LinearImport::Prepare(uint64_t block, ReadAhead& ahead) const {
   return PrepareCodes(range.first, range.count, ahead);
 }
 
-Status LinearImport::Encode(uint64_t block, EncodedPart& part) const {
+Status LinearImport::Encode(uint64_t block, std::span<EncodedPart> parts) const {
   const Linear& l = linear();
+  EncodedPart& part = parts.front();
   const Range range = RangeOf(block);
   if (block == 0) {
     if (auto read = ReadOperands(part); !read) return read;

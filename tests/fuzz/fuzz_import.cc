@@ -48,7 +48,7 @@ void CheckEncoding(const EncodedTensor& tensor) {
   for (uint64_t block = 0; block < tensor.block_count(); ++block) {
     part.Clear();
     if (!tensor.Prepare(block, ahead)) return;
-    if (!tensor.Encode(block, part)) return;
+    if (!tensor.Encode(block, {&part, 1})) return;
     for (const auto& field : part.codes) codes += field.size();
     for (size_t i = 0; i < kGroupOperands; ++i) {
       operands[i] += part.operands[i].array.size();
