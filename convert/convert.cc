@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 
+#include "convert/encoded_tensor.h"
 #include "convert/file_finisher.h"
 #include "convert/pipeline.h"
 #include "convert/verify.h"
@@ -94,10 +95,29 @@ std::string SafeSourceName(std::string name) {
   return name.empty() ? "_" : name;
 }
 
+// What the source says that it was made from; nothing if it does not say all that is to be recorded.
+std::optional<std::vector<SourceOrigin>> OriginsOf(const Source& source, bool sha256) {
+  auto origins = source.origins();
+  const auto lacks = [](const SourceOrigin& origin) { return !origin.sha256; };
+  if (origins && sha256 && std::any_of(origins->begin(), origins->end(), lacks)) return std::nullopt;
+  return origins;
+}
+
+bool KeepsEverything(const Recipe& recipe) {
+  return std::all_of(recipe.rules.begin(), recipe.rules.end(),
+                     [](const Rule& rule) { return rule.method.kind == MethodKind::kKeep; });
+}
+
 class Conversion {
  public:
   Conversion(const Source& source, const std::string& target, const ConvertOptions& options)
-      : source_(source), target_(target), options_(options), hasher_(source, options.sha256) {}
+      : source_(source),
+        target_(target),
+        options_(options),
+        origins_(OriginsOf(source, options.sha256)),
+        hasher_(source, options.sha256 || source.has_sha256(), !origins_) {
+    options_.sha256 = options.sha256 || source.has_sha256();
+  }
   // Shards that got their names before something failed are removed again.
   ~Conversion() {
     if (done_) return;
@@ -140,7 +160,7 @@ class Conversion {
       for (const Job& job : jobs) {
         const bool kept = job.method.kind == MethodKind::kKeep;
         result_.quantized += !kept;
-        result_.imported += kept && job.tensor->encoded != nullptr;
+        result_.imported += kept && job.tensor->encoded != nullptr && job.tensor->encoded->is_quantized();
       }
     }
     result_.tensors = source_.tensors().size();
@@ -180,20 +200,27 @@ class Conversion {
 
   // Attachments, metadata and sources: what the main file says of the whole.
   Status Describe(OutputFile& file, RegionAllocator& allocator, IndexBuilder& builder) {
-    for (const SourceAttachment& a : source_.attachments()) {
-      auto plane = WriteAttachment(file, allocator, a.path, options_.compress, options_.sha256);
+    for (size_t i = 0; i < source_.attachments().size(); ++i) {
+      const auto bytes = source_.OpenAttachment(i);
+      if (!bytes) return Propagate(bytes);
+      auto plane = WriteAttachment(file, allocator, *bytes, options_.compress, options_.sha256);
       if (!plane) return Propagate(plane);
-      builder.AddAttachment(a.name, *plane);
+      builder.AddAttachment(source_.attachments()[i].name, *plane);
     }
+    // Of a file that is only copied, its own recipe says how it was made.
+    const std::string recipe_key = "ingot.recipe", prefix = source_.metadata_prefix();
+    builder.SetMetadata(recipe_key, MetadataValue::String(RecipeToJson(options_.selection.recipe)));
     for (const auto& [key, value] : source_.metadata()) {
-      if (source_.kind().size() + 1 + key.size() > kMaxNameSize)
+      if (prefix.size() + key.size() > kMaxNameSize)
         return Fail(ErrorCode::kBadInput, "{}: metadata key '{}' of {} bytes is too long", source_.files().front().path,
                     Escape(key), key.size());
-      builder.SetMetadata(fmt::format("{}.{}", source_.kind(), key), value);
+      if (prefix + key != recipe_key || KeepsEverything(options_.selection.recipe))
+        builder.SetMetadata(prefix + key, value);
     }
     builder.SetMetadata("ingot.generator", MetadataValue::String(GeneratorName()));
-    builder.SetMetadata("ingot.recipe", MetadataValue::String(RecipeToJson(options_.selection.recipe)));
     builder.RecordSha256(options_.sha256);
+    for (const SourceOrigin& o : origins_.value_or(std::vector<SourceOrigin>{}))
+      builder.AddSource(o.name, o.size, o.hash, o.sha256.value_or(Sha256{}));
     auto digests = hasher_.Finish();
     if (!digests) return Propagate(digests);
     for (size_t i = 0; i < digests->size(); ++i) {
@@ -237,14 +264,19 @@ class Conversion {
   void RemoveOldShards(const std::set<std::string>& old) {
     const std::string folder = FolderOf(target_);
     for (const std::string& name : old) {
-      if (std::find(result_.files.begin(), result_.files.end(), folder + name) == result_.files.end())
-        unlink((folder + name).c_str());
+      const std::string path = folder + name;
+      std::error_code error;
+      const bool read = std::any_of(source_.files().begin(), source_.files().end(),
+                                    [&](const SourceFile& file) { return fs::equivalent(file.path, path, error); });
+      if (!read && std::find(result_.files.begin(), result_.files.end(), path) == result_.files.end())
+        unlink(path.c_str());
     }
   }
 
   const Source& source_;
   const std::string& target_;
-  const ConvertOptions& options_;
+  ConvertOptions options_;
+  std::optional<std::vector<SourceOrigin>> origins_;  // if they stand for the source's own files
   SourceHasher hasher_;
   PipelineTotals totals_;
   ConvertResult result_;

@@ -34,17 +34,15 @@ Result<FinishedFile> FinishFile(OutputFile& file, RegionAllocator& allocator, co
   return FinishedFile{header.file_end, names, content};
 }
 
-Result<WrittenPlane> WriteAttachment(OutputFile& file, RegionAllocator& allocator, const std::string& path,
+Result<WrittenPlane> WriteAttachment(OutputFile& file, RegionAllocator& allocator, const ByteSource& source,
                                      bool compress, bool sha256) {
-  auto source = File::OpenForReading(path);
-  if (!source) return Propagate(source);
-  if (source->size() == 0) return WrittenPlane{};
+  if (source.size == 0) return WrittenPlane{};
   const uint64_t start = allocator.end();
-  PlaneWriter writer(file, allocator, source->size(), 1, sha256);
+  PlaneWriter writer(file, allocator, source.size, 1, sha256);
   std::vector<std::byte> buffer;
-  for (uint64_t at = 0; at < source->size(); at += buffer.size()) {
-    buffer.resize(std::min<uint64_t>(kChunkSize, source->size() - at));
-    if (auto read = source->ReadAt(at, buffer); !read) return Propagate(read);
+  for (uint64_t at = 0; at < source.size; at += buffer.size()) {
+    buffer.resize(std::min<uint64_t>(kChunkSize, source.size - at));
+    if (auto read = source.read(at, buffer); !read) return Propagate(read);
     if (auto written = writer.Append(buffer); !written) return Propagate(written);
   }
   if (auto flushed = writer.Flush(); !flushed) return Propagate(flushed);

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "convert/byte_source.h"
 #include "convert/plane_writer.h"
 #include "format/header.h"
 #include "format/index.h"
@@ -21,8 +22,8 @@ struct FinishedFile {
 Result<FinishedFile> FinishFile(OutputFile& file, RegionAllocator& allocator, const IndexBuilder& builder,
                                 uint32_t alignment);
 
-// Appends a file verbatim as a plane. An empty one has no plane: size 0.
-Result<WrittenPlane> WriteAttachment(OutputFile& file, RegionAllocator& allocator, const std::string& path,
+// Appends the bytes of a file as a plane. An empty one has no plane: size 0.
+Result<WrittenPlane> WriteAttachment(OutputFile& file, RegionAllocator& allocator, const ByteSource& source,
                                      bool compress, bool sha256);
 
 }  // namespace ingot

@@ -23,4 +23,13 @@ void EncodedPart::Clear() {
   bytes.clear();
 }
 
+VerbatimPlan VerbatimPlan::Plain(EncodingKind kind, std::vector<std::byte> payload, VerbatimEncoding::Plane plane,
+                                 const std::vector<uint64_t>& shape) {
+  VerbatimPlan plan;
+  plan.encodings.push_back({static_cast<uint16_t>(kind), kFlagRequired, std::move(payload), {}});
+  if (plane.size != 0) plan.encodings.front().planes.push_back(plane);
+  plan.parts.push_back({shape.empty() ? 1 : shape.front(), 0});
+  return plan;
+}
+
 }  // namespace ingot

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "convert/io_bytes.h"
 #include "format/bytes.h"
 #include "format/encoding.h"
 #include "format/index.h"
@@ -35,11 +36,39 @@ struct PartPlan : EncodingPlan {
   std::array<std::optional<EncodingPlan>, kGroupOperands> nested;  // s, z, o, where they are nested
 };
 
-// A tensor of parts that lie along its last dimension if there is more than one; or, without parts, one plane of bytes:
-// raw elements, or blocks of another system.
+// An encoding that is written as it is: its record, and planes of any bytes.
+struct VerbatimEncoding {
+  struct Plane {
+    uint64_t size;
+    int element_size;  // as compression sees it
+  };
+  uint16_t kind;  // an EncodingKind, or one that is not known
+  uint8_t flags;
+  std::vector<std::byte> payload;
+  std::vector<Plane> planes;
+  uint32_t children = 0;  // nested ones, directly before it in the list
+};
+
+// A tensor that is written as it is.
+struct VerbatimPlan {
+  struct Part {
+    uint64_t extent;
+    uint32_t encoding;  // number in the list
+  };
+  std::vector<VerbatimEncoding> encodings;
+  std::vector<Part> parts;
+  uint8_t axis = 0;
+
+  // One part, of raw elements or blocks of another system.
+  static VerbatimPlan Plain(EncodingKind kind, std::vector<std::byte> payload, VerbatimEncoding::Plane plane,
+                            const std::vector<uint64_t>& shape);
+};
+
+// A tensor of parts that lie along its last dimension if there is more than one; or, without parts, one that is written
+// as it is.
 struct TensorPlan {
   std::vector<PartPlan> parts;
-  std::vector<std::byte> foreign;  // payload of a foreign encoding; empty: raw
+  VerbatimPlan verbatim;
 };
 
 // What a block adds to an operand over the groups: the elements of its groups, in row-major order.
@@ -52,12 +81,12 @@ struct OperandBlock {
 };
 
 struct EncodedPart {
-  std::array<std::vector<std::byte>, kMaxFields> codes;  // packed
+  std::array<IoBytes, kMaxFields> codes;  // packed
   std::array<OperandBlock, kGroupOperands> operands;
   std::vector<uint64_t> outliers_per_row;  // unstructured
   std::vector<std::byte> outlier_columns;
   std::vector<std::byte> outlier_values;
-  std::vector<std::byte> bytes;  // of a plan without parts
+  IoBytes bytes;  // of a plan without parts: of all its planes, one after the other
 
   // Keeps the memory.
   void Clear();

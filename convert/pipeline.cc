@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "convert/encoded_tensor.h"
+#include "convert/io_bytes.h"
 #include "convert/quantize/tensor_stats.h"
 #include "convert/tensor_encoder.h"
 #include "kernels/widen.h"
@@ -23,8 +24,6 @@ constexpr uint64_t kBlockBytes = 1 << 20;
 // Of a tensor with strides: of a transposed one, a block takes one read for each stored row, however long the pieces.
 constexpr uint64_t kStridedBlockBytes = 4 << 20;
 
-const TensorPlan kRaw;
-
 // The size of a block of a tensor that is kept; of one with strides, whole rows or, if they are longer, elements.
 uint64_t KeptBlockBytes(const SourceTensor& t) {
   if (t.strides.empty()) return kBlockBytes;
@@ -35,11 +34,12 @@ uint64_t KeptBlockBytes(const SourceTensor& t) {
 // A piece of one tensor. Blocks are recycled: their memory stays warm.
 struct Block {
   const Job* job = nullptr;
-  std::shared_ptr<const TensorEncoder> encoder;  // null: kept as it is
+  std::shared_ptr<const TensorEncoder> encoder;  // null: kept as it is,
+  std::shared_ptr<const EncodedTensor> kept;     // by this, unless its elements are read as they are
   uint64_t first_row = 0, rows = 0;              // of a quantized source tensor that is kept: its blocks
   bool last = false;                             // of its tensor
   uint64_t source_bytes = 0;                     // for the progress
-  std::vector<std::byte> source;
+  IoBytes source;
   EncodedBlock encoded;
   Status status;
 };
@@ -89,6 +89,7 @@ class Pipeline {
       if (auto started = StartTensor(job); !started) return started;
     }
     block.encoder = encoder_;
+    block.kept = kept_;
     block.source_bytes = 0;
     block.first_row = next_row_;
     block.rows = std::min(block_rows_, rows_ - next_row_);
@@ -108,8 +109,10 @@ class Pipeline {
   Status ReadRows(Block& block) {
     const SourceTensor& t = *block.job->tensor;
     block.source.clear();
-    if (t.encoded != nullptr && !block.encoder) {
-      // The second stage reads what it needs. The file is hashed up to there meanwhile: it comes from the disk once.
+    if (block.kept) {
+      // The second stage reads what it needs of its own. The file is hashed up to there meanwhile: it comes from the
+      // disk once.
+      if (auto prepared = block.kept->Prepare(block.first_row, ahead_); !prepared) return prepared;
       const uint64_t done = block.last ? t.size : t.size / rows_ * (block.first_row + block.rows);
       return hasher_.Update(t.file, std::min(t.offset + done, source_.files()[t.file].size), {});
     }
@@ -128,10 +131,12 @@ class Pipeline {
   Status StartTensor(const Job& job) {
     const SourceTensor& t = *job.tensor;
     encoder_ = nullptr;
+    kept_ = nullptr;
     if (job.method.kind == MethodKind::kKeep) {
+      if (auto chosen = ChooseForm(t); !chosen) return chosen;
       row_bytes_ = 1;
-      rows_ = t.encoded != nullptr ? t.encoded->block_count() : t.size;
-      block_rows_ = t.encoded != nullptr ? 1 : KeptBlockBytes(t);
+      rows_ = kept_ ? kept_->block_count() : t.size;
+      block_rows_ = kept_ ? 1 : KeptBlockBytes(t);
       return {};
     }
     rows_ = MatrixRows(t);
@@ -140,6 +145,16 @@ class Pipeline {
     auto encoder = MakeEncoder(job);
     if (!encoder) return Propagate(encoder);
     encoder_ = std::move(*encoder);
+    return {};
+  }
+
+  // How a quantized tensor is kept: as it is, or in parts.
+  Status ChooseForm(const SourceTensor& t) {
+    kept_ = t.encoded;
+    if (!kept_ || options_.split_columns == 1) return {};
+    auto split = kept_->SplitColumns(options_.split_columns);
+    if (!split) return Propagate(split);
+    if (*split) kept_ = std::move(*split);
     return {};
   }
 
@@ -206,13 +221,13 @@ class Pipeline {
 
   static Block* Encode(Block* block) {
     if (!block->status) return block;
-    const EncodedTensor* encoded = block->job->tensor->encoded.get();
     if (block->encoder) {
       block->status = block->encoder->Encode(block->source.data(), block->first_row, block->rows, block->encoded);
-    } else if (encoded != nullptr) {
-      block->encoded.parts.resize(1);
-      block->encoded.parts.front().Clear();
-      block->status = encoded->Encode(block->first_row, block->encoded.parts.front());
+    } else if (block->kept) {
+      std::vector<EncodedPart>& parts = block->encoded.parts;
+      parts.resize(std::max<size_t>(block->kept->plan().parts.size(), 1));
+      for (EncodedPart& part : parts) part.Clear();
+      block->status = block->kept->Encode(block->first_row, parts);
     }
     return block;
   }
@@ -239,9 +254,12 @@ class Pipeline {
     }
     if (!writer_) {
       encoder_of_writer_ = block.encoder;
-      writer_.emplace(sink_, t, block.encoder ? block.encoder->plan() : t.encoded ? t.encoded->plan() : kRaw);
+      kept_of_writer_ = block.kept;
+      if (!block.encoder && !block.kept)
+        raw_plan_.verbatim = VerbatimPlan::Plain(EncodingKind::kRaw, {}, {t.size, InfoOf(t.dtype).size}, t.shape);
+      writer_.emplace(sink_, t, block.encoder ? block.encoder->plan() : block.kept ? block.kept->plan() : raw_plan_);
     }
-    const bool parts = block.encoder || t.encoded;
+    const bool parts = block.encoder || block.kept;
     if (auto written = parts ? writer_->Append(block.encoded.parts) : writer_->AppendBytes(block.source); !written)
       return written;
     if (block.encoder) totals_.inexact_outliers += block.encoded.inexact_outliers;
@@ -275,9 +293,14 @@ class Pipeline {
   size_t job_ = 0;
   uint64_t next_row_ = 0, rows_ = 0, row_bytes_ = 1, block_rows_ = 1;
   std::shared_ptr<const TensorEncoder> encoder_;
+  std::shared_ptr<const EncodedTensor> kept_;
+  ReadAhead ahead_{
+      [this](uint32_t file, uint64_t offset, ByteSpan bytes) { return hasher_.Update(file, offset, bytes); }};
 
   // Of the third.
-  std::shared_ptr<const TensorEncoder> encoder_of_writer_;  // keeps its plan
+  std::shared_ptr<const TensorEncoder> encoder_of_writer_;  // it, the next one or the third have the plan
+  std::shared_ptr<const EncodedTensor> kept_of_writer_;
+  TensorPlan raw_plan_;
   std::optional<TensorWriter> writer_;
   Status status_;
 };

@@ -6,6 +6,13 @@
 #include "format/text.h"
 
 namespace ingot {
+namespace {
+
+// The preset for tensors that cannot be kept and that no rule quantizes: close to what the codes of 8 bits and less
+// mean.
+constexpr std::string_view kReplacement = "int8-g128";
+
+}  // namespace
 
 Result<Selector> Selector::Make(SelectorOptions options) {
   Selector selector;
@@ -34,8 +41,10 @@ Result<Selector> Selector::Make(SelectorOptions options) {
 
 Result<Decision> Selector::Decide(const SourceTensor& tensor) const {
   auto decision = DecideByName(tensor);
-  if (decision && tensor.encoded != nullptr) {
-    if (decision->method.kind == MethodKind::kKeep) {
+  if (decision && tensor.encoded != nullptr && tensor.encoded->is_quantized()) {
+    if (const std::string obstacle = tensor.encoded->obstacle(); !obstacle.empty()) {
+      if (auto done = Replace(tensor, obstacle, *decision); !done) return Propagate(done);
+    } else if (decision->method.kind == MethodKind::kKeep) {
       decision->reason = tensor.encoded->description();
     } else if (!options_.requantize) {
       return Fail(ErrorCode::kUsage,
@@ -46,6 +55,21 @@ Result<Decision> Selector::Decide(const SourceTensor& tensor) const {
   }
   if (decision) return decision;
   return Fail(decision.error().code, "tensor {}: {}", Quote(tensor.name), decision.error().message);
+}
+
+// A tensor that cannot be kept is quantized whatever the rules say, if that was asked for.
+Status Selector::Replace(const SourceTensor& tensor, const std::string& obstacle, Decision& decision) const {
+  if (!options_.requantize) {
+    return Fail(
+        ErrorCode::kBadInput,
+        "{}; {} cannot be kept exactly: --requantize decodes it and quantizes it again, by the preset or method "
+        "that is given, else by {}",
+        obstacle, Quote(tensor.name), kReplacement);
+  }
+  if (decision.method.kind != MethodKind::kKeep) return {};
+  decision.method = FindPreset(kReplacement)->recipe.rules.front().method;
+  decision.reason = fmt::format("{} that cannot be kept exactly: {}", tensor.encoded->description(), kReplacement);
+  return {};
 }
 
 Result<Decision> Selector::DecideByName(const SourceTensor& tensor) const {

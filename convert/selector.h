@@ -39,7 +39,9 @@ struct SelectorOptions {
   bool rules_decide = false;
   std::optional<std::string> include;  // pattern: quantized even if the default selection would not
   std::optional<std::string> exclude;  // pattern: never quantized; wins over include
-  bool requantize = false;             // tensors that the source has quantized, too: they are decoded for it
+  // Tensors that the source has quantized, too: they are decoded for it. Those that no encoding holds exactly are
+  // quantized even where the rules keep them.
+  bool requantize = false;
 };
 
 // Immutable, movable; Decide is thread-safe.
@@ -49,8 +51,8 @@ class Selector {
   static Result<Selector> Make(SelectorOptions options);
 
   // Whatever is asked for, tensors that are not floating, are empty or have less than two dimensions are kept, and so
-  // are those that no rule matches. Errors: kBadInput naming the tensor if a pattern takes too many steps on its name;
-  // kUsage if it would be quantized, is quantized already, and that was not asked for.
+  // are those that no rule matches. Errors: kBadInput naming the tensor if a pattern takes too many steps on its name,
+  // or if it cannot be kept; kUsage if it would be quantized, is quantized already, and that was not asked for.
   Result<Decision> Decide(const SourceTensor& tensor) const;
 
   const SelectorOptions& options() const { return options_; }
@@ -58,6 +60,7 @@ class Selector {
  private:
   Selector() = default;
   Result<Decision> DecideByName(const SourceTensor& tensor) const;
+  Status Replace(const SourceTensor& tensor, const std::string& obstacle, Decision& decision) const;
 
   SelectorOptions options_;
   std::vector<Regex> rules_;  // of options_.recipe.rules

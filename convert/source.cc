@@ -8,6 +8,7 @@
 #include "convert/gguf/gguf_source.h"
 #include "convert/huggingface.h"
 #include "convert/import/imported_source.h"
+#include "convert/ingot/ingot_source.h"
 #include "convert/pytorch/pytorch_source.h"
 #include "convert/strided.h"
 #include "kernels/widen.h"
@@ -28,7 +29,7 @@ struct KindRow {
 };
 constexpr std::array kKinds = {
     KindRow{FileKind::kSafetensors, &OpenSafetensorsFile, ""},
-    KindRow{FileKind::kIngot, nullptr, "Ingot files are not read as a source yet"},
+    KindRow{FileKind::kIngot, &OpenIngotFile, ""},
     KindRow{FileKind::kGguf, &OpenGgufFile, ""},
     KindRow{FileKind::kZip, &OpenPyTorchFile, ""},
     KindRow{FileKind::kPickle, &OpenPyTorchFile, ""},
@@ -70,6 +71,14 @@ Result<std::unique_ptr<Source>> OpenDirectory(const std::string& path) {
 
 }  // namespace
 
+Result<ByteSource> Source::OpenAttachment(size_t i) const {
+  auto file = File::OpenForReading(attachments()[i].path);
+  if (!file) return Propagate(file);
+  const auto shared = std::make_shared<const File>(std::move(*file));
+  return ByteSource{shared->size(),
+                    [shared](uint64_t offset, std::span<std::byte> out) { return shared->ReadAt(offset, out); }};
+}
+
 uint64_t MatrixCols(const SourceTensor& tensor) { return tensor.shape.empty() ? 1 : tensor.shape.back(); }
 
 uint64_t MatrixRows(const SourceTensor& tensor) {
@@ -81,6 +90,8 @@ uint64_t MatrixRows(const SourceTensor& tensor) {
 Status ReadElements(const Source& source, const SourceTensor& tensor, uint64_t first, uint64_t count,
                     std::span<std::byte> out) {
   if (tensor.encoded == nullptr && !tensor.strides.empty()) return ReadStrided(source, tensor, first, count, out);
+  if (tensor.encoded != nullptr && !tensor.encoded->is_quantized())
+    return tensor.encoded->ReadRaw(first, count, out.data());
   if (tensor.encoded == nullptr)
     return source.Read(tensor.file, tensor.offset + first * InfoOf(tensor.dtype).size, out);
   std::vector<float> values(count);

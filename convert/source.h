@@ -3,13 +3,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "convert/byte_source.h"
 #include "format/bytes.h"
 #include "format/dtype.h"
+#include "format/hash.h"
 #include "format/index_builder.h"
 #include "format/status.h"
 
@@ -44,7 +47,15 @@ struct SourceFile {
 // A file that is carried along verbatim (config.json, tokenizer.json, ...).
 struct SourceAttachment {
   std::string name;  // the last component
-  std::string path;
+  std::string path;  // empty if it is no file of its own
+};
+
+// A file that another one was made from, as that one says.
+struct SourceOrigin {
+  std::string name;
+  uint64_t size;
+  Hash128 hash;
+  std::optional<Sha256> sha256;
 };
 
 using SourceMetadata = std::vector<std::pair<std::string, MetadataValue>>;
@@ -60,8 +71,16 @@ class Source {
   // In the order of (file, offset): reading them in this order reads each file from front to back. Names are unique.
   virtual const std::vector<SourceTensor>& tensors() const = 0;
   virtual const std::vector<SourceAttachment>& attachments() const = 0;
-  // Key/value pairs of the source (safetensors' __metadata__), sorted by key; kept under "KIND.KEY".
+  // The bytes of attachment number `i`; what it returns owns all that it needs. Errors: kIo.
+  virtual Result<ByteSource> OpenAttachment(size_t i) const;
+  // Key/value pairs of the source (safetensors' __metadata__), sorted by key.
   virtual const SourceMetadata& metadata() const = 0;
+  // What is put before these keys in the new file.
+  virtual std::string metadata_prefix() const { return std::string(kind()) + "."; }
+  // If the source was itself made from others and says from which: they are recorded in the place of its own files.
+  virtual std::optional<std::vector<SourceOrigin>> origins() const { return std::nullopt; }
+  // Whether it records SHA-256 values, so that the new file does too.
+  virtual bool has_sha256() const { return false; }
   // Reads bytes of a source file; kBadInput if it is shorter than it was, kIo if it cannot be read.
   virtual Status Read(uint32_t file, uint64_t offset, std::span<std::byte> out) const = 0;
 };
@@ -71,8 +90,8 @@ Status ReadElements(const Source& source, const SourceTensor& tensor, uint64_t f
                     std::span<std::byte> out);
 
 // Opens any source, detected by content, not by extension: a directory in the Hugging Face layout
-// (convert/huggingface.h), a .safetensors, .gguf or PyTorch file. Everything in the headers is checked before this
-// returns. Errors: kIo, kBadInput; each names the file, the tensor and the values.
+// (convert/huggingface.h), a .safetensors, .gguf, PyTorch or .ingot file. Everything in the headers is checked before
+// this returns. Errors: kIo, kBadInput; each names the file, the tensor and the values.
 Result<std::unique_ptr<Source>> OpenSource(const std::string& path);
 
 }  // namespace ingot

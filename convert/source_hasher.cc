@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include "convert/io_bytes.h"
+
 namespace ingot {
 
-SourceHasher::SourceHasher(const Source& source, bool sha256) : source_(source), states_(source.files().size()) {
+SourceHasher::SourceHasher(const Source& source, bool sha256, bool on)
+    : source_(source), states_(on ? source.files().size() : 0) {
   for (State& state : states_) {
     if (sha256) state.sha256 = std::make_unique<Sha256Stream>();
   }
@@ -19,7 +22,7 @@ void SourceHasher::Hash(State& state, ByteSpan bytes) {
 Status SourceHasher::CatchUp(uint32_t file, uint64_t offset) {
   constexpr uint64_t kPiece = 1 << 20;
   State& state = states_[file];
-  std::vector<std::byte> buffer;
+  IoBytes buffer;
   while (state.hashed < offset) {
     buffer.resize(std::min(kPiece, offset - state.hashed));
     if (auto read = source_.Read(file, state.hashed, buffer); !read) return read;
@@ -29,6 +32,7 @@ Status SourceHasher::CatchUp(uint32_t file, uint64_t offset) {
 }
 
 Status SourceHasher::Update(uint32_t file, uint64_t offset, ByteSpan bytes) {
+  if (states_.empty()) return {};
   if (auto done = CatchUp(file, offset); !done) return done;
   State& state = states_[file];
   const uint64_t known = state.hashed - offset;  // at least 0: CatchUp came to `offset` or further

@@ -16,7 +16,8 @@ class SourceHasher {
     Sha256 sha256{};
   };
 
-  SourceHasher(const Source& source, bool sha256);
+  // Without `on` nothing is hashed, and nothing read.
+  SourceHasher(const Source& source, bool sha256, bool on);
 
   // Takes bytes that were read at `offset` of a file; what lies between the last call's end and `offset` is read and
   // hashed first. Bytes before that end are not hashed again.

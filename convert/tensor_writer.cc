@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <string>
 
+#include "format/text.h"
+
 namespace ingot {
 namespace {
-
-// The size of the elements of a plan without parts, as compression sees them.
-int ByteElementSize(const TensorPlan& plan, const SourceTensor& tensor) {
-  return plan.foreign.empty() ? InfoOf(tensor.dtype).size : 1;
-}
 
 std::vector<std::byte> BytesOfFloats(const std::vector<float>& values) {
   std::vector<std::byte> bytes;
@@ -34,8 +31,12 @@ std::vector<std::byte> BytesOfColumns(const std::vector<uint32_t>& columns, int 
 TensorWriter::TensorWriter(TensorSink& sink, const SourceTensor& tensor, const TensorPlan& plan)
     : sink_(sink), tensor_(tensor), plan_(plan), start_(sink.allocator.end()) {
   if (plan.parts.empty()) {
-    if (tensor.size != 0)
-      bytes_.emplace(sink.file, sink.allocator, tensor.size, ByteElementSize(plan, tensor), sink.sha256);
+    for (const VerbatimEncoding& encoding : plan.verbatim.encodings) {
+      for (const VerbatimEncoding::Plane& plane : encoding.planes) {
+        verbatim_.push_back(plane);
+        planes_.emplace_back(sink.file, sink.allocator, plane.size, plane.element_size, sink.sha256);
+      }
+    }
     return;
   }
   for (const PartPlan& part_plan : plan.parts) {
@@ -48,7 +49,18 @@ TensorWriter::TensorWriter(TensorSink& sink, const SourceTensor& tensor, const T
   }
 }
 
-Status TensorWriter::AppendBytes(ByteSpan bytes) { return bytes_ ? bytes_->Append(bytes) : Status{}; }
+Status TensorWriter::AppendBytes(ByteSpan bytes) {
+  while (!bytes.empty()) {
+    if (current_ == planes_.size())
+      return Fail(ErrorCode::kUsage, "{}: {} bytes too many", Quote(tensor_.name), bytes.size());
+    PlaneWriter& plane = planes_[current_];
+    const uint64_t piece = std::min<uint64_t>(bytes.size(), verbatim_[current_].size - plane.appended());
+    if (auto done = plane.Append(bytes.first(piece)); !done) return done;
+    if (plane.appended() == verbatim_[current_].size) ++current_;
+    bytes = bytes.subspan(piece);
+  }
+  return {};
+}
 
 Status TensorWriter::Append(const std::vector<EncodedPart>& block) {
   if (parts_.empty()) return AppendBytes(block.front().bytes);
@@ -107,7 +119,9 @@ Status TensorWriter::AppendPart(Part& part, const EncodedPart& block) {
 }
 
 Status TensorWriter::FlushAll() {
-  if (bytes_) return bytes_->Flush();
+  for (PlaneWriter& plane : planes_) {
+    if (auto done = plane.Flush(); !done) return done;
+  }
   for (Part& part : parts_) {
     if (auto done = part.root.Flush(); !done) return done;
     for (auto& nested : part.nested) {
@@ -138,11 +152,11 @@ Status TensorWriter::Finish() {
   if (auto flushed = FlushAll(); !flushed) return flushed;
   std::vector<Finished> finished;
   for (Part& part : parts_) finished.push_back(FinishPart(part));
-  std::vector<WrittenPlane> bytes;
-  if (bytes_) bytes.push_back(bytes_->Finish());
+  std::vector<WrittenPlane> planes;
+  for (PlaneWriter& plane : planes_) planes.push_back(plane.Finish());
   // The vectors do not grow any more: their elements can be pointed at.
   std::vector<KeptPlane> kept;
-  for (WrittenPlane& plane : bytes) kept.push_back({&plane, ByteElementSize(plan_, tensor_)});
+  for (size_t i = 0; i < planes.size(); ++i) kept.push_back({&planes[i], verbatim_[i].element_size});
   const auto keep = [&](EncodingWriter::Finished& encoding) {
     for (size_t i = 0; i < encoding.planes.size(); ++i)
       kept.push_back({&encoding.planes[i], encoding.element_sizes[i]});
@@ -163,18 +177,14 @@ Status TensorWriter::Finish() {
     if (!alias) return Propagate(alias);
     if (*alias) return {};
   }
-  AddRecords(finished, bytes, key, offset);
+  AddRecords(finished, planes, key, offset);
   return {};
 }
 
-void TensorWriter::AddRecords(const std::vector<Finished>& finished, const std::vector<WrittenPlane>& bytes,
+void TensorWriter::AddRecords(const std::vector<Finished>& finished, const std::vector<WrittenPlane>& planes,
                               uint64_t key, uint64_t offset) {
   std::vector<IndexBuilder::Part> parts;
-  if (plan_.parts.empty()) {
-    const EncodingKind kind = plan_.foreign.empty() ? EncodingKind::kRaw : EncodingKind::kForeign;
-    const uint32_t e = sink_.index.AddEncoding(kind, plan_.foreign, bytes);
-    parts.push_back({tensor_.shape.empty() ? 1 : tensor_.shape.front(), e});
-  }
+  if (plan_.parts.empty()) parts = AddVerbatim(planes);
   const bool split = finished.size() > 1;
   for (const Finished& part : finished) {
     std::vector<uint32_t> children;
@@ -185,10 +195,25 @@ void TensorWriter::AddRecords(const std::vector<Finished>& finished, const std::
     const uint32_t e = sink_.index.AddEncoding(EncodingKind::kLinear, EncodeLinear(root), part.root.planes, children);
     parts.push_back({split ? root.cols : tensor_.shape.front(), e});
   }
-  const uint8_t axis = split ? static_cast<uint8_t>(tensor_.shape.size() - 1) : 0;
+  const uint8_t axis = split ? static_cast<uint8_t>(tensor_.shape.size() - 1) : plan_.verbatim.axis;
   const uint32_t number = sink_.index.AddTensor(tensor_.name, tensor_.dtype, tensor_.shape, axis, parts);
   if (offset != 0)
     sink_.originals.try_emplace(key, TensorSink::Original{number, offset, sink_.allocator.end() - offset});
+}
+
+std::vector<IndexBuilder::Part> TensorWriter::AddVerbatim(const std::vector<WrittenPlane>& planes) {
+  std::vector<uint32_t> numbers;  // of the encodings
+  auto plane = planes.begin();
+  for (const VerbatimEncoding& encoding : plan_.verbatim.encodings) {
+    const auto end = plane + static_cast<ptrdiff_t>(encoding.planes.size());
+    const std::vector<uint32_t> children(numbers.end() - encoding.children, numbers.end());
+    numbers.push_back(sink_.index.AddEncodingRecord(encoding.kind, encoding.flags, encoding.payload,
+                                                    std::vector<WrittenPlane>(plane, end), children));
+    plane = end;
+  }
+  std::vector<IndexBuilder::Part> parts;
+  for (const VerbatimPlan::Part& part : plan_.verbatim.parts) parts.push_back({part.extent, numbers[part.encoding]});
+  return parts;
 }
 
 // A hash of all that a tensor holds but its name.
@@ -196,7 +221,14 @@ uint64_t TensorWriter::ContentKey(const std::vector<Finished>& parts, const std:
   std::vector<std::byte> text;
   ingot::Append(text, static_cast<uint8_t>(tensor_.dtype));
   for (uint64_t dim : tensor_.shape) ingot::Append(text, dim);
-  ingot::Append(text, ByteSpan(plan_.foreign));
+  for (const VerbatimEncoding& encoding : plan_.verbatim.encodings) {
+    ingot::Append(text, encoding.kind);
+    ingot::Append(text, encoding.flags);
+    ingot::Append(text, encoding.children);
+    ingot::Append(text, ByteSpan(encoding.payload));
+  }
+  ingot::Append(text, plan_.verbatim.axis);
+  for (const VerbatimPlan::Part& part : plan_.verbatim.parts) ingot::Append(text, part.extent);
   for (const Finished& part : parts) {
     ingot::Append(text, ByteSpan(EncodeLinear(part.root.linear)));
     for (const auto& nested : part.nested) ingot::Append(text, ByteSpan(EncodeLinear(nested.linear)));

@@ -39,9 +39,9 @@ class TensorWriter {
   // Reserves the planes. `tensor` and `plan` must outlive this.
   TensorWriter(TensorSink& sink, const SourceTensor& tensor, const TensorPlan& plan);
 
-  // For a plan without parts: the next bytes of its plane.
+  // For a plan without parts: the next bytes of its planes, one after the other.
   Status AppendBytes(ByteSpan bytes);
-  // What the next block adds to each part, in order; to the plane of a plan without parts, if it has none.
+  // What the next block adds to each part, in order; to the planes of a plan without parts, if it has none.
   Status Append(const std::vector<EncodedPart>& block);
   // Drops operands that are the same everywhere, settles the planes and adds the records.
   Status Finish();
@@ -65,15 +65,18 @@ class TensorWriter {
   Finished FinishPart(Part& part);
   uint64_t ContentKey(const std::vector<Finished>& parts, const std::vector<KeptPlane>& planes) const;
   Result<bool> BecomeAlias(uint64_t key, uint64_t offset);
-  void AddRecords(const std::vector<Finished>& parts, const std::vector<WrittenPlane>& bytes, uint64_t key,
+  void AddRecords(const std::vector<Finished>& parts, const std::vector<WrittenPlane>& planes, uint64_t key,
                   uint64_t offset);
+  std::vector<IndexBuilder::Part> AddVerbatim(const std::vector<WrittenPlane>& planes);
 
   TensorSink& sink_;
   const SourceTensor& tensor_;
   const TensorPlan& plan_;
   uint64_t start_;  // of the tensor's regions
   std::vector<Part> parts_;
-  std::optional<PlaneWriter> bytes_;  // of a plan without parts
+  std::vector<VerbatimEncoding::Plane> verbatim_;  // the planes of a plan without parts
+  std::vector<PlaneWriter> planes_;                // as verbatim_
+  size_t current_ = 0;                             // the one that bytes are appended to
 };
 
 }  // namespace ingot

@@ -61,8 +61,9 @@ Status CompareTensor(const std::string& name, const Source& source, const Source
   Status failure;
   tbb::parallel_for(uint64_t{0}, blocks, [&](uint64_t block) {
     const uint64_t first = block * kBlockElements, count = std::min(kBlockElements, elements - first);
-    auto same = tensor.encoded ? CompareValues(name, tensor, reader, first, count)
-                               : CompareBytes(name, source, tensor, reader, first, count);
+    const bool quantized = tensor.encoded && tensor.encoded->is_quantized();
+    auto same = quantized ? CompareValues(name, tensor, reader, first, count)
+                          : CompareBytes(name, source, tensor, reader, first, count);
     const std::lock_guard lock(mutex);
     if (same || block >= failed_block) return;
     failed_block = block;
@@ -71,25 +72,76 @@ Status CompareTensor(const std::string& name, const Source& source, const Source
   return failure;
 }
 
-// Blocks of another system have no values here: their bytes are hashed on both sides.
-Status CompareForeign(const Model& model, uint32_t number, const std::string& name, const SourceTensor& tensor) {
-  const Container& container = model.container_of(number);
-  const TensorRecord record = model.tensor(number);
-  const EncodingRecord encoding = container.index().encoding(container.index().part(record.first_part).encoding);
-  auto ours = container.ReadPlane(encoding.first_plane);
-  if (!ours) return Propagate(ours);
-  uint64_t at = 0;
+// The logical bytes of a tensor's planes, one plane after the other, children before their parents.
+class PlaneStream {
+ public:
+  PlaneStream(const Container& container, const TensorRecord& record) : container_(container) {
+    const Index& index = container.index();
+    for (uint32_t p = record.first_part; p < record.first_part + record.part_count; ++p) {
+      const uint32_t root = index.part(p).encoding;
+      for (uint32_t n = root - index.encoding(root).child_count; n <= root; ++n) {
+        const EncodingRecord e = index.encoding(n);
+        for (uint32_t i = 0; i < e.plane_count; ++i) planes_.push_back(e.first_plane + i);
+      }
+    }
+  }
+
+  // Whether the next bytes are these.
+  Result<bool> Takes(ByteSpan bytes) {
+    while (!bytes.empty()) {
+      if (at_ == chunk_.size()) {
+        auto more = NextChunk();
+        if (!more || !*more) return more;
+      }
+      const size_t piece = std::min(bytes.size(), chunk_.size() - at_);
+      if (std::memcmp(chunk_.data() + at_, bytes.data(), piece) != 0) return false;
+      at_ += piece;
+      bytes = bytes.subspan(piece);
+    }
+    return true;
+  }
+
+ private:
+  Result<bool> NextChunk() {
+    if (plane_ == planes_.size()) return false;
+    const PlaneRecord record = container_.index().plane(planes_[plane_]);
+    chunk_.resize(record.chunk_size(number_));
+    at_ = 0;
+    if (auto read = container_.ReadChunk(planes_[plane_], number_, decoder_, chunk_); !read) return Propagate(read);
+    if (++number_ == record.chunk_count()) {
+      ++plane_;
+      number_ = 0;
+    }
+    return true;
+  }
+
+  const Container& container_;
+  std::vector<uint32_t> planes_;
+  FrameDecoder decoder_;
+  std::vector<std::byte> chunk_;
+  size_t plane_ = 0, at_ = 0;
+  uint64_t number_ = 0;  // of the plane's next chunk
+};
+
+// What was written as it was is compared byte by byte: not all of it has values here.
+Status ComparePlanes(const Model& model, uint32_t number, const std::string& name, const SourceTensor& tensor) {
+  PlaneStream ours(model.container_of(number), model.tensor(number));
   EncodedPart part;
   for (uint64_t block = 0; block < tensor.encoded->block_count(); ++block) {
     part.Clear();
-    if (auto read = tensor.encoded->Encode(block, part); !read) return read;
-    const bool same = InRange(at, part.bytes.size(), ours->size()) &&
-                      std::equal(part.bytes.begin(), part.bytes.end(), ours->begin() + static_cast<ptrdiff_t>(at));
-    at += part.bytes.size();
-    if (!same)
+    if (auto read = tensor.encoded->Encode(block, {&part, 1}); !read) return read;
+    const auto same = ours.Takes(part.bytes);
+    if (!same) return Propagate(same);
+    if (!*same)
       return Fail(ErrorCode::kIo, "{}: tensor {}: block {} differs from the source", name, Quote(tensor.name), block);
   }
   return {};
+}
+
+// Whether a tensor was written as its source has it, plane by plane.
+bool IsVerbatim(const TensorRecord& written, const SourceTensor& tensor) {
+  return tensor.encoded && tensor.encoded->plan().parts.empty() &&
+         tensor.encoded->plan().verbatim.parts.size() == written.part_count;
 }
 
 }  // namespace
@@ -106,8 +158,8 @@ Result<uint64_t> VerifyTensors(const std::string& path, const std::string& name,
     if (job.method.kind != MethodKind::kKeep) continue;
     const auto number = (*model)->Find(tensor.name);
     if (!number) return Fail(ErrorCode::kIo, "{}: tensor {} was not written", name, Quote(tensor.name));
-    if (tensor.encoded && tensor.encoded->plan().parts.empty()) {
-      if (auto same = CompareForeign(**model, *number, name, tensor); !same) return Propagate(same);
+    if (IsVerbatim((*model)->tensor(*number), tensor)) {
+      if (auto same = ComparePlanes(**model, *number, name, tensor); !same) return Propagate(same);
     } else {
       auto reader = TensorReader::Open(**model, *number);
       if (!reader) return Propagate(reader);

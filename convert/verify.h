@@ -14,8 +14,8 @@ namespace ingot {
 
 // Decodes the tensors of `jobs` that are kept as their source has them, from the file at `path`, which messages call
 // `name`, and from the source by its own system's formula, and compares them bit for bit (two NaN count as equal);
-// blocks of another system and what has no values in f32 byte for byte. Returns how many tensors were compared. Errors:
-// kIo naming tensor, element and both values for a difference; those of reading either side; kInterrupted.
+// what was written as it was and what has no values in f32 byte for byte. Returns how many tensors were compared.
+// Errors: kIo naming tensor, element and both values for a difference; those of reading either side; kInterrupted.
 Result<uint64_t> VerifyTensors(const std::string& path, const std::string& name, const Source& source,
                                const std::vector<Job>& jobs, const ProgressFn& progress);
 

@@ -128,7 +128,7 @@ class SourceAccess : public TensorAccess {
   }
   std::optional<std::string> Obstacle(size_t i) const override {
     const EncodedTensor* encoded = source_->tensors()[order_[i]].encoded.get();
-    if (encoded == nullptr || encoded->plan().foreign.empty()) return std::nullopt;
+    if (encoded == nullptr || !encoded->plan().parts.empty()) return std::nullopt;
     return "its encoding is " + encoded->description();
   }
 

@@ -177,7 +177,8 @@ void AddMethodOptions(CLI::App* command, Options& o) {
 void AddConvert(CLI::App& app, Runner& runner) {
   const auto o = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("convert", "Convert a checkpoint to an .ingot file");
-  command->add_option("SRC", o->source, "a Hugging Face folder, or a .safetensors, .gguf, .bin, .pt or .pth file")
+  command
+      ->add_option("SRC", o->source, "a Hugging Face folder, or a .safetensors, .gguf, .bin, .pt, .pth or .ingot file")
       ->required();
   command->add_option("DST", o->target, "the file to write")->required();
   AddMethodOptions(command, *o);
@@ -191,8 +192,10 @@ void AddConvert(CLI::App& app, Runner& runner) {
   command->add_flag("--sha256", o->convert.sha256, "record the SHA-256 of planes and sources too");
   command->add_flag("--verify", o->convert.verify,
                     "before the file gets its name: validate it, decode what was kept and compare it with the source");
-  command->add_flag("--requantize", o->requantize,
-                    "also quantize what the source has quantized already: it is decoded for it");
+  command->add_flag(
+      "--requantize", o->requantize,
+      "also quantize what the source has quantized already: it is decoded for it; needed for what cannot be kept "
+      "exactly (int8-g128 where nothing else is given)");
   command->add_flag("--allow-nonfinite", o->convert.allow_nonfinite, "convert weights that hold NaN or infinity");
   AddThreadsOption(command, o->threads);
   command->add_flag("--dry-run", o->dry_run, "print what would be done with each tensor, and why");

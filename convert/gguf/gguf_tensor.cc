@@ -88,8 +88,10 @@ GgufTensor::GgufTensor(const Source& source, uint32_t file, const GgufTensorInfo
   if (type_.import == GgufImport::kLinear) {
     plan_.parts.push_back(PlanPart(type_, rows_, cols_));
   } else {
-    plan_.foreign = EncodeForeign({type_.block_bytes, type_.block_elements, info.element_count(),
-                                   std::string(kGgufForeignPrefix).append(type_.name)});
+    const std::string name = std::string(kGgufForeignPrefix).append(type_.name);
+    plan_.verbatim = VerbatimPlan::Plain(
+        EncodingKind::kForeign, EncodeForeign({type_.block_bytes, type_.block_elements, info.element_count(), name}),
+        {info.size, 1}, info.shape);
   }
 }
 
@@ -103,18 +105,19 @@ GgufTensor::Piece GgufTensor::PieceOf(uint64_t block) const {
   return {BlocksIn(row * cols_ + col), std::min(piece_rows_, rows_ - row), std::min(piece_cols_, cols_ - col)};
 }
 
-Status GgufTensor::Read(uint64_t first, uint64_t count, std::vector<std::byte>& blocks) const {
+Status GgufTensor::Read(uint64_t first, uint64_t count, IoBytes& blocks) const {
   blocks.resize(count * type_.block_bytes);
   auto read = source_.Read(file_, offset_ + first * type_.block_bytes, blocks);
   if (!read) return Fail(read.error().code, "tensor {}: {}", Quote(name_), read.error().message);
   return {};
 }
 
-Status GgufTensor::Encode(uint64_t block, EncodedPart& part) const {
+Status GgufTensor::Encode(uint64_t block, std::span<EncodedPart> parts) const {
+  EncodedPart& part = parts.front();
   const Piece piece = PieceOf(block);
   const uint64_t count = BlocksIn(piece.rows * piece.cols);
   if (type_.import == GgufImport::kForeign) return Read(piece.first, count, part.bytes);
-  thread_local std::vector<std::byte> blocks;
+  thread_local IoBytes blocks;
   if (auto read = Read(piece.first, count, blocks); !read) return read;
   EncodeLinear(piece, blocks.data(), part);
   PutHalves(type_.linear->s, type_.block_bytes, blocks.data(), count, part.operands[0]);
@@ -154,7 +157,7 @@ Status GgufTensor::Decode(uint64_t first, uint64_t count, float* out) const {
   if (type_.import == GgufImport::kForeign)
     return Fail(ErrorCode::kBadInput, "tensor {}: {} blocks cannot be decoded", Quote(name_), type_.name);
   constexpr uint64_t kBlocksAtOnce = 4096;
-  thread_local std::vector<std::byte> blocks;
+  thread_local IoBytes blocks;
   std::array<float, kMaxGgufBlock> values;
   while (count > 0) {
     const uint64_t elements = type_.block_elements, skipped = first % elements;

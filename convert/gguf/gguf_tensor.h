@@ -5,6 +5,7 @@
 
 #include "convert/encoded_tensor.h"
 #include "convert/gguf/gguf_header.h"
+#include "convert/io_bytes.h"
 #include "convert/source.h"
 
 namespace ingot {
@@ -21,7 +22,7 @@ class GgufTensor final : public EncodedTensor {
   std::string description() const override;
   const TensorPlan& plan() const override { return plan_; }
   uint64_t block_count() const override;
-  Status Encode(uint64_t block, EncodedPart& part) const override;
+  Status Encode(uint64_t block, std::span<EncodedPart> parts) const override;
   Status Decode(uint64_t first, uint64_t count, float* out) const override;
 
  private:
@@ -32,7 +33,7 @@ class GgufTensor final : public EncodedTensor {
   };
   Piece PieceOf(uint64_t block) const;
   uint64_t BlocksIn(uint64_t elements) const { return elements / type_.block_elements; }
-  Status Read(uint64_t first, uint64_t count, std::vector<std::byte>& blocks) const;
+  Status Read(uint64_t first, uint64_t count, IoBytes& blocks) const;
   void EncodeLinear(const Piece& piece, const std::byte* blocks, EncodedPart& part) const;
 
   const Source& source_;

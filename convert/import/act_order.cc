@@ -24,8 +24,11 @@ Result<ActOrder> ReadActOrder(const Checkpoint& checkpoint, const SourceTensor& 
                    [&](uint32_t a, uint32_t b) { return out.group_of_column[a] < out.group_of_column[b]; });
   for (uint64_t j = 0; j < cols; ++j) {
     if (out.group_of_column[order[j]] == j / group) continue;
-    return checkpoint.Refuse(g_idx.name, "groups of unequal size: group {} begins after {} columns, in groups of {}",
-                             out.group_of_column[order[j]], j, group);
+    const auto refusal =
+        checkpoint.Refuse(g_idx.name, "groups of unequal size: group {} begins after {} columns, in groups of {}",
+                          out.group_of_column[order[j]], j, group);
+    out.obstacle = refusal.value().message;
+    return out;
   }
   if (std::is_sorted(order.begin(), order.end())) return ActOrder{};
   out.permutation = std::move(order);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "convert/import/checkpoint.h"
@@ -12,9 +13,11 @@ struct ActOrder {
   // Both empty if the groups are in order.
   std::vector<uint32_t> group_of_column;
   std::vector<uint32_t> permutation;  // the columns in the stable order of their groups
+  // As EncodedTensor's: groups of unequal size have no permutation.
+  std::string obstacle;
 };
 
-// Reads g_idx, I32 of one dimension. All groups must have `group` columns but for the last one. Errors: kBadInput
+// Reads g_idx, I32 of one dimension, of groups that should have `group` columns but for the last one. Errors: kBadInput
 // naming the tensor, the column and the group.
 Result<ActOrder> ReadActOrder(const Checkpoint& checkpoint, const SourceTensor& g_idx, uint64_t group);
 

@@ -173,7 +173,7 @@ Status ImportGemm(Module m, Imports& imports) {
   });
   TransposedCodes codes{&source, m.qweight, order, bits, m.rows, m.cols, false, {}};
   const uint64_t step = codes.row_step();
-  layout.codes = std::move(codes);
+  SetCodes(layout, std::move(codes));
   layout.s = TransposedOperand(source, *m.scales, m.groups);
   PartPlan plan = PlanRows(bits, m.rows, m.cols, m.group, m.type());
   NestCodes(plan, 1, bits);

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include "convert/io_bytes.h"
+
 namespace ingot {
 
 Status BlockCodes::operator()(uint64_t first, uint64_t count, bool, uint8_t* codes) const {
-  std::vector<std::byte> bytes;
+  thread_local IoBytes bytes;
   while (count > 0) {
     const uint64_t at = first % block, n = std::min(count, block - at);
     const int shift = shifts[first / block];

@@ -109,6 +109,7 @@ Status SetActOrder(Module& m, PartPlan& plan, GroupedLayout& layout) {
   plan.linear.permutation = !order->permutation.empty();
   plan.permutation = std::move(order->permutation);
   layout.group_of_column = std::move(order->group_of_column);
+  layout.obstacle = std::move(order->obstacle);
   return {};
 }
 

@@ -68,11 +68,12 @@ Status ImportModule(const Checkpoint& c, const GptqConfig& config, const std::st
   plan.permutation = order->permutation;
   GroupedLayout layout;
   const Source& source = c.source();
-  layout.codes = TransposedCodes{&source, *qweight, format->order(), bits, rows, cols, true, order->permutation};
+  SetCodes(layout, TransposedCodes{&source, *qweight, format->order(), bits, rows, cols, true, order->permutation});
   layout.s = TransposedOperand(source, **scales, groups);
   layout.z =
       CodesOperand([&source, zeros = *qzeros, f = *format, rows] { return ReadZeros(source, *zeros, f, rows); }, plus);
   layout.group_of_column = std::move(order->group_of_column);
+  layout.obstacle = std::move(order->obstacle);
   layout.value = [type](uint8_t q, float s, float z, float) { return RoundTo(type, s * (static_cast<float>(q) - z)); };
   std::string text = fmt::format("GPTQ {}-bit g{}{}", bits, group, plan.linear.permutation ? " act-order" : "");
   auto tensor = std::make_shared<GroupedImport>(std::move(text), std::move(plan), std::move(layout));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "convert/io_bytes.h"
 #include "format/checked.h"
 #include "kernels/widen.h"
 
@@ -105,7 +106,8 @@ Status RowCodes::operator()(uint64_t first, uint64_t count, bool plain, uint8_t*
   const uint64_t width = std::min(count, cols), lines = count / width;
   const uint64_t begin = row * stride + LineBytes(order, bits, col);
   const uint64_t line_bytes = LineBytes(order, bits, width), step = lines == 1 ? line_bytes : stride;
-  std::vector<std::byte> bytes((lines - 1) * step + line_bytes);
+  thread_local IoBytes bytes;
+  bytes.resize((lines - 1) * step + line_bytes);
   if (auto read = ReadBytes(*source, *words, begin, bytes); !read) return read;
   for (uint64_t r = 0; r < lines; ++r) {
     const std::byte* line = bytes.data() + r * step;

@@ -24,19 +24,26 @@ struct GroupedLayout {
   // Codes of elements [first, first + count) of the view, as LinearImport wants them. `plain`: in the order of the
   // logical columns, by the definition of their layout.
   std::function<Status(uint64_t first, uint64_t count, bool plain, uint8_t* codes)> codes;
+  // Reads ahead for them; may be empty.
+  std::function<Status(uint64_t first, uint64_t count, ReadAhead& ahead)> prepare;
   OperandSource s, z, o;                  // those that the plan has as arrays or nested
   std::vector<uint32_t> group_of_column;  // g_idx; empty: groups of plan.linear.group_cols columns
+  std::string obstacle;                   // as EncodedTensor's
   // The value of a code in a group, by the definition of the source's system.
   std::function<float(uint8_t q, float s, float z, float o)> value;
 };
 
 class GroupedImport final : public LinearImport {
  public:
-  // `plan` and `row_step` as for LinearImport.
+  // `plan` and `row_step` as for LinearImport; of a layout with an obstacle, the plan's view and group sizes count.
   GroupedImport(std::string description, PartPlan plan, GroupedLayout layout, uint64_t row_step = 1)
       : LinearImport(std::move(description), std::move(plan), row_step), layout_(std::move(layout)) {}
+  std::string obstacle() const override { return layout_.obstacle; }
 
  protected:
+  Status PrepareCodes(uint64_t first, uint64_t count, ReadAhead& ahead) const override {
+    return layout_.prepare ? layout_.prepare(first, count, ahead) : Status{};
+  }
   Status ReadCodes(uint64_t first, uint64_t count, uint8_t* codes) const override {
     return layout_.codes(first, count, false, codes);
   }

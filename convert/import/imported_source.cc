@@ -89,7 +89,8 @@ Result<const Importer*> FindImporter(const Checkpoint& checkpoint) {
 }  // namespace
 
 Result<std::unique_ptr<Source>> ImportQuantized(std::unique_ptr<Source> base) {
-  if (base->kind() == "gguf") return base;  // its own types say how its tensors are stored, not a config.json beside it
+  // Their own types say how their tensors are stored, not a config.json beside them.
+  if (base->kind() == "gguf" || base->kind() == "ingot") return base;
   // A file that was given by itself may be one of a folder: what lies beside it counts if its tensors ask for it.
   std::vector<SourceAttachment> beside = base->attachments();
   if (beside.empty()) {

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "convert/io_bytes.h"
 #include "format/checked.h"
 #include "kernels/pack.h"
 
@@ -12,15 +13,21 @@ namespace {
 
 // Codes of a block: a byte each while it is unpacked.
 constexpr uint64_t kBlockCodes = uint64_t{4} << 20;
+// Those that are taken apart and packed at a time: they stay in the second-level cache.
+constexpr uint64_t kCodesAtOnce = uint64_t{256} << 10;
 
 // Appends rows of `cols` codes, packed, to the planes of their fields.
 void PackRows(const uint8_t* codes, uint64_t rows, uint64_t cols, int bits, EncodedPart& part) {
   const std::span<const uint8_t> widths = FieldWidths(bits);
-  for (size_t f = 0; f < widths.size(); ++f) part.codes[f].resize(rows * PackedRowBytes(cols, widths[f]));
+  std::array<std::byte*, kMaxFields> fields{};
+  for (size_t f = 0; f < widths.size(); ++f) {
+    const size_t at = part.codes[f].size();
+    part.codes[f].resize(at + rows * PackedRowBytes(cols, widths[f]));
+    fields[f] = part.codes[f].data() + at;
+  }
   for (uint64_t r = 0; r < rows; ++r) {
-    std::array<std::byte*, kMaxFields> fields{};
-    for (size_t f = 0; f < widths.size(); ++f) fields[f] = part.codes[f].data() + r * PackedRowBytes(cols, widths[f]);
     PackRow(codes + r * cols, cols, bits, std::span(fields).first(widths.size()));
+    for (size_t f = 0; f < widths.size(); ++f) fields[f] += PackedRowBytes(cols, widths[f]);
   }
 }
 
@@ -38,17 +45,34 @@ uint64_t LinearImport::block_count() const {
   return CeilDiv(CeilDiv(linear().rows * linear().cols, unit_), block_units_);
 }
 
-Status LinearImport::Encode(uint64_t block, EncodedPart& part) const {
+LinearImport::Range LinearImport::RangeOf(uint64_t block) const {
+  const uint64_t size = unit_ * block_units_, first = block * size;
+  return {first, std::min(size, linear().rows * linear().cols - first)};
+}
+
+Status LinearImport::Prepare(uint64_t block, ReadAhead& ahead) const {
+  const Range range = RangeOf(block);
+  return PrepareCodes(range.first, range.count, ahead);
+}
+
+Status LinearImport::Encode(uint64_t block, std::span<EncodedPart> parts) const {
   const Linear& l = linear();
-  const uint64_t size = unit_ * block_units_, first = block * size, count = std::min(size, l.rows * l.cols - first);
+  EncodedPart& part = parts.front();
+  const Range range = RangeOf(block);
   if (block == 0) {
     if (auto read = ReadOperands(part); !read) return read;
   }
-  thread_local std::vector<uint8_t> codes;
-  codes.resize(count);
-  if (auto read = ReadCodes(first, count, codes.data()); !read) return read;
-  const uint64_t cols = l.rows == 1 ? count : l.cols;
-  PackRows(codes.data(), count / cols, cols, l.bits, part);
+  thread_local IoCodes codes;
+  const uint64_t most = std::min(std::max<uint64_t>(kCodesAtOnce / unit_, 1) * unit_, range.count);
+  const std::span<const uint8_t> widths = FieldWidths(l.bits);
+  for (size_t f = 0; f < widths.size(); ++f)
+    part.codes[f].reserve(CeilDiv(range.count, l.cols) * PackedRowBytes(std::min(range.count, l.cols), widths[f]));
+  codes.resize(most);
+  for (uint64_t done = 0; done < range.count; done += most) {
+    const uint64_t count = std::min(most, range.count - done), cols = l.rows == 1 ? count : l.cols;
+    if (auto read = ReadCodes(range.first + done, count, codes.data()); !read) return read;
+    PackRows(codes.data(), count / cols, cols, l.bits, part);
+  }
   return {};
 }
 

@@ -16,7 +16,8 @@ class LinearImport : public EncodedTensor {
   std::string description() const override { return description_; }
   const TensorPlan& plan() const override { return plan_; }
   uint64_t block_count() const override;
-  Status Encode(uint64_t block, EncodedPart& part) const override;
+  Status Prepare(uint64_t block, ReadAhead& ahead) const override;
+  Status Encode(uint64_t block, std::span<EncodedPart> parts) const override;
   Status Decode(uint64_t first, uint64_t count, float* out) const override;
 
  protected:
@@ -26,6 +27,8 @@ class LinearImport : public EncodedTensor {
   const Linear& linear() const { return plan_.parts.front().linear; }
   const PartPlan& part_plan() const { return plan_.parts.front(); }
 
+  // Reads ahead for ReadCodes of the same range.
+  virtual Status PrepareCodes(uint64_t first, uint64_t count, ReadAhead& ahead) const = 0;
   // The codes of elements [first, first + count) of the view, in row-major order of the stored columns. The range is
   // one of whole rows, or lies in the only row.
   virtual Status ReadCodes(uint64_t first, uint64_t count, uint8_t* codes) const = 0;
@@ -35,6 +38,11 @@ class LinearImport : public EncodedTensor {
   virtual Status DecodeRange(uint64_t first, uint64_t count, float* out) const = 0;
 
  private:
+  struct Range {
+    uint64_t first, count;  // elements
+  };
+  Range RangeOf(uint64_t block) const;
+
   std::string description_;
   TensorPlan plan_;
   uint64_t unit_;         // elements: blocks begin at its multiples

@@ -27,12 +27,17 @@ uint64_t LineBytes(CodeOrder order, int bits, uint64_t count);
 // Unpacks a line of `count` codes; reads LineBytes(order, bits, count) bytes.
 void UnpackLine(CodeOrder order, int bits, const std::byte* line, uint64_t count, uint8_t* codes);
 
+// The same of many lines of which the words lie in columns: word w of line c at words + 4 * (w * stride + c). Code i of
+// line c, of `lines` lines of `count` codes, goes to codes[i * out_stride + c]. `bits` divides 32, kPlanar apart.
+void UnpackColumns(CodeOrder order, int bits, const std::byte* words, uint64_t stride, uint64_t lines, uint64_t count,
+                   uint8_t* codes, uint64_t out_stride);
+
 // Code number `i` of a line, by the definition of its order. What UnpackLine is checked against.
 uint8_t CodeAt(CodeOrder order, int bits, const std::byte* line, uint64_t i);
 
 // Transposes a matrix of `rows` by `cols` elements of 1, 2 or 4 bytes, whose rows lie `stride` elements (0: cols)
-// apart.
-void Transpose(int element_size, const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out,
-               uint64_t stride = 0);
+// apart, into rows that lie `out_stride` elements (0: rows) apart.
+void Transpose(int element_size, const std::byte* in, uint64_t rows, uint64_t cols, std::byte* out, uint64_t stride = 0,
+               uint64_t out_stride = 0);
 
 }  // namespace ingot

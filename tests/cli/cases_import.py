@@ -184,6 +184,52 @@ class Layouts(Imports):
         for name, value in (("model.layers.0.up_proj", a_value), ("model.layers.1.up_proj", b_value), ("model.layers.10.up_proj", c_value)):
             self.assertEqual(differing(got[name + ".weight"][1], value), 0, name)
 
+    def test_what_cannot_be_kept_exactly(self):
+        """Groups of unequal size in g_idx: refused, or decoded as the system does and quantized anew."""
+        n, k, group = 64, 256, 64
+        q, z = self.rng.integers(0, 16, (n, k)), self.rng.integers(0, 16, (k // group, n))
+        s = (self.rng.random((k // group, n)) * 0.01 + 0.001).astype("<f2")
+        g = (np.arange(k) // group).astype("<i4")
+        g[7], g[100] = 3, 0
+        value = rounded((q - z[g].T).astype(np.float32) * s.astype(np.float32)[g].T, "F16")
+
+        def words(codes):   # along the first dimension
+            return (codes.reshape(-1, 8, codes.shape[1]) << (4 * np.arange(8))[None, :, None]).sum(1).astype("<u4").view("<i4")
+        tensors = {"p.qweight": ("I32", words(q.T)), "p.qzeros": ("I32", words(z.T).T.copy()), "p.scales": ("F16", s), "p.g_idx": ("I32", g), "p.bias": ("F16", self.halfs(n))}
+        gptq = {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": group, "checkpoint_format": "gptq_v2"}}
+        packed = {"p.weight_packed": ("I32", words(q.T).T.copy()), "p.weight_zero_point": ("I32", words(z.T)), "p.weight_scale": ("F16", s.T.copy()),
+                  "p.weight_g_idx": ("I32", g), "p.weight_shape": ("I64", np.array([n, k], "<i8"))}
+        compressed = {"quantization_config": {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {
+            "targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": group, "symmetric": False}}}}}
+        for tensors, config, index in ((tensors, gptq, "p.g_idx"), (packed, compressed, "p.weight_g_idx")):
+            with self.subTest(index):
+                self.requantize(write_folder(self.source, tensors, config), index, value)
+                damaged = {**tensors, index: ("I32", np.where(np.arange(k) == 9, 99, g).astype("<i4"))}
+                done = self.check(3, "convert", write_folder(self.source, damaged, config), self.folder / "d.ingot", "--requantize")
+                self.assertIn("is in group 99", done.err)
+                self.assertFalse((self.folder / "d.ingot").exists())
+
+    def requantize(self, source, index, value):
+        target, out = self.folder / "x.ingot", self.folder / "out.safetensors"
+        target.unlink(missing_ok=True)
+        for options in ((), ("--preset", "nf4"), ("--dry-run",)):
+            done = self.check(3, "convert", source, target, *options)
+            for part in (index, "unequal", "p.weight", "--requantize", "int8-g128"):
+                self.assertIn(part, done.err)
+            self.assertFalse(target.exists())
+        for options, bits, most in (((), 8, 0.005), (("--exclude", "weight"), 8, 0.005), (("--preset", "int4-g128"), 4, 0.12)):
+            done = document(self.check(0, "convert", source, target, "--requantize", "--force", "--json", "--verify", *options))
+            self.assertEqual((done["quantized"], done["imported"]), (1, 0))
+            self.check(0, "validate", target)
+            encoding = next(t for t in document(self.check(0, "inspect", target, "--json"))["tensors"] if t["name"] == "p.weight")["encoding"]
+            self.assertIn(f"{bits}-bit", encoding)
+            self.check(0, "export", target, out, "--force", "--dtype", "f32", "--quiet")
+            error = read_tensors(out)["p.weight"][1] - value
+            self.assertLess(np.linalg.norm(error) / np.linalg.norm(value), most)
+            self.assertGreater(np.abs(error).max(), 0)
+        self.check(1, "diff", source, target)
+        self.assertIn("int8-g128", self.check(0, "convert", source, target, "--requantize", "--dry-run").out)
+
     def test_a_file_of_a_folder(self):
         """Its description lies beside it."""
         folder, _ = rows("gptq")[1]

@@ -141,7 +141,7 @@ TEST_CASE("the scale codes of MXFP4 and NVFP4 are stored as they are, by one cod
     CHECK(plan.nested[0]->linear.bits == 8);
     CHECK(plan.nested[0]->codebook.size() == 256);
     EncodedPart part;
-    REQUIRE(t.encoded->Encode(0, part));
+    REQUIRE(t.encoded->Encode(0, {&part, 1}));
     const GgufTensorSpec& spec = file.tensors[i];
     const size_t block = i == 0 ? 17 : 36, scales = i == 0 ? 1 : 4;
     for (size_t k = 0; k < part.operands[0].codes.size(); ++k)

@@ -4,16 +4,30 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "format/packing.h"
+#include "kernels/targets.h"
 
 namespace ingot::test {
 namespace {
 
 constexpr CodeOrder kOrders[] = {CodeOrder::kStream, CodeOrder::kPlanar, CodeOrder::kWordAligned, CodeOrder::kHighFirst,
                                  CodeOrder::kAwq};
+
+// Every SIMD target, one after the other.
+template <typename Use>
+void OnEveryTarget(const Use& use) {
+  for (const std::string& target : AvailableTargets()) {
+    CAPTURE(target);
+    REQUIRE(SetTarget(target));
+    use();
+  }
+  REQUIRE(SetTarget(""));
+}
 
 bool Has(CodeOrder order, int bits) {
   return (order != CodeOrder::kHighFirst && order != CodeOrder::kAwq) || bits == 4;
@@ -26,21 +40,49 @@ std::vector<std::byte> RandomBytes(uint64_t size, unsigned seed) {
   return bytes;
 }
 
+void CheckLine(CodeOrder order, int bits, uint64_t count) {
+  const auto line =
+      RandomBytes(LineBytes(order, bits, count), static_cast<unsigned>(bits) * 1000 + static_cast<unsigned>(count));
+  std::vector<uint8_t> codes(count + 1, 0xEE);
+  UnpackLine(order, bits, line.data(), count, codes.data());
+  for (uint64_t i = 0; i < count; ++i) REQUIRE(codes[i] == CodeAt(order, bits, line.data(), i));
+  REQUIRE(codes[count] == 0xEE);
+  REQUIRE(LineBytes(order, bits, count) <= 4 * LineWords(order, bits, count));
+}
+
 TEST_CASE("a line is unpacked code by code as its order says, at every length and width, and no byte beyond is read") {
-  for (CodeOrder order : kOrders) {
-    for (int bits = 1; bits <= 8; ++bits) {
-      if (!Has(order, bits)) continue;
-      for (uint64_t count = 0; count <= 133; ++count) {
-        const auto line = RandomBytes(LineBytes(order, bits, count),
-                                      static_cast<unsigned>(bits) * 1000 + static_cast<unsigned>(count));
-        std::vector<uint8_t> codes(count + 1, 0xEE);
-        UnpackLine(order, bits, line.data(), count, codes.data());
-        for (uint64_t i = 0; i < count; ++i) REQUIRE(codes[i] == CodeAt(order, bits, line.data(), i));
-        REQUIRE(codes[count] == 0xEE);
-        REQUIRE(LineBytes(order, bits, count) <= 4 * LineWords(order, bits, count));
+  OnEveryTarget([] {
+    for (CodeOrder order : kOrders) {
+      for (int bits = 1; bits <= 8; ++bits) {
+        if (!Has(order, bits)) continue;
+        for (uint64_t count = 0; count <= 133; ++count) CheckLine(order, bits, count);
       }
     }
-  }
+  });
+}
+
+TEST_CASE("columns of words are unpacked as lines are") {
+  const auto check = [](CodeOrder order, int bits, uint64_t lines, uint64_t count) {
+    const uint64_t words = LineWords(order, bits, count), stride = lines + 3, out_stride = lines + 1;
+    const auto columns = RandomBytes(4 * words * stride, static_cast<unsigned>(lines * 100 + count));
+    std::vector<uint8_t> codes(count * out_stride, 0xEE);
+    UnpackColumns(order, bits, columns.data(), stride, lines, count, codes.data(), out_stride);
+    std::vector<std::byte> line(4 * words);
+    for (uint64_t c = 0; c < lines; ++c) {
+      for (uint64_t w = 0; w < words; ++w)
+        Store(line.data() + 4 * w, Load<uint32_t>(columns.data() + 4 * (w * stride + c)));
+      for (uint64_t i = 0; i < count; ++i) REQUIRE(codes[i * out_stride + c] == CodeAt(order, bits, line.data(), i));
+    }
+    for (uint64_t i = 0; i < count; ++i) REQUIRE(codes[i * out_stride + lines] == 0xEE);
+  };
+  OnEveryTarget([&] {
+    for (int bits : {1, 2, 4, 8}) {
+      for (uint64_t lines : {1, 15, 16, 17, 64}) {
+        for (uint64_t count : {1, 31, 64, 70}) check(CodeOrder::kStream, bits, lines, count);
+      }
+    }
+    for (uint64_t count : {1, 8, 13, 64}) check(CodeOrder::kAwq, 4, 40, count);
+  });
 }
 
 TEST_CASE("a stream is one of bits, low end first") {
@@ -86,25 +128,33 @@ TEST_CASE("the orders by hand") {
   CHECK(CodeAt(CodeOrder::kPlanar, 3, planar, 15) == 0);
 }
 
-TEST_CASE("transposing, at every size around the tiles") {
-  for (int size : {1, 2, 4}) {
-    for (uint64_t rows : {1, 2, 7, 8, 9, 16, 17, 33}) {
-      for (uint64_t cols : {1, 3, 8, 15, 16, 64, 65, 130}) {
-        const auto width = static_cast<uint64_t>(size);
-        const auto in = RandomBytes(rows * cols * width, static_cast<unsigned>(rows * 1000 + cols));
-        std::vector<std::byte> out(in.size());
-        Transpose(size, in.data(), rows, cols, out.data());
-        bool same = true;
-        for (uint64_t r = 0; r < rows; ++r) {
-          for (uint64_t c = 0; c < cols; ++c) {
-            for (uint64_t b = 0; b < width; ++b)
-              same &= out[(c * rows + r) * width + b] == in[(r * cols + c) * width + b];
-          }
-        }
-        REQUIRE(same);
-      }
+void CheckTransposed(uint64_t size, uint64_t rows, uint64_t cols, uint64_t more) {
+  const uint64_t stride = cols + more, out_stride = rows + more;
+  const auto in = RandomBytes(rows * stride * size, static_cast<unsigned>(rows * 1000 + cols));
+  const std::vector<std::byte> before(cols * out_stride * size, std::byte{0xEE});
+  std::vector<std::byte> out = before, expected = before;
+  Transpose(static_cast<int>(size), in.data(), rows, cols, out.data(), more == 0 ? 0 : stride,
+            more == 0 ? 0 : out_stride);
+  for (uint64_t r = 0; r < rows; ++r) {
+    for (uint64_t c = 0; c < cols; ++c) {
+      std::copy_n(in.begin() + static_cast<ptrdiff_t>((r * stride + c) * size), size,
+                  expected.begin() + static_cast<ptrdiff_t>((c * out_stride + r) * size));
     }
   }
+  REQUIRE(out == expected);
+}
+
+TEST_CASE("transposing, at every size around the blocks and tiles; nothing between the rows is written") {
+  OnEveryTarget([] {
+    for (uint64_t size : {1, 2, 4}) {
+      for (uint64_t rows : {1, 2, 7, 8, 9, 16, 17, 33, 64, 80}) {
+        for (uint64_t cols : {1, 3, 8, 15, 16, 64, 65, 130}) {
+          CheckTransposed(size, rows, cols, 0);
+          CheckTransposed(size, rows, cols, 5);
+        }
+      }
+    }
+  });
 }
 
 }  // namespace

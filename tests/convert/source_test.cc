@@ -139,7 +139,7 @@ TEST_CASE("files of other kinds are named") {
   CHECK(Has(ErrorOf(dir.Write("c", "\x80\x02rest")), "a pickle, but not a PyTorch checkpoint"));
   CHECK(
       Has(ErrorOf(dir.Write("j", std::string(257, 'x') + "ustar")), "a tar archive: PyTorch checkpoints from before"));
-  CHECK(Has(ErrorOf(dir.Write("d", "\x89INGOT\r\n")), "Ingot"));
+  CHECK(Has(ErrorOf(dir.Write("d", "\x89INGOT\r\n")), "R-FILE-1"));
   CHECK(Has(ErrorOf(dir.Write("e", "")), "an empty file"));
   CHECK(Has(ErrorOf(dir.Write("f", "hello")), "not a checkpoint: neither"));
   CHECK(Has(ErrorOf(dir.Write("g", "version https://git-lfs.github.com/spec/v1\noid")), "git lfs pull"));

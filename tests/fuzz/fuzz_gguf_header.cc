@@ -29,17 +29,19 @@ class BytesSource final : public Source {
 
 // What the blocks add up to, against what the plan promises.
 void CheckPlanes(const GgufTensor& tensor, const GgufTensorInfo& info) {
-  EncodedPart sum, part;
+  EncodedPart part;
+  std::array<uint64_t, kMaxFields> codes{};
+  uint64_t bytes = 0;
   for (uint64_t b = 0; b < tensor.block_count(); ++b) {
     part.Clear();
-    Require(tensor.Encode(b, part).has_value());
-    for (size_t f = 0; f < sum.codes.size(); ++f) Append(sum.codes[f], ByteSpan(part.codes[f]));
-    Append(sum.bytes, ByteSpan(part.bytes));
+    Require(tensor.Encode(b, {&part, 1}).has_value());
+    for (size_t f = 0; f < codes.size(); ++f) codes[f] += part.codes[f].size();
+    bytes += part.bytes.size();
   }
-  if (tensor.plan().parts.empty()) return Require(sum.bytes.size() == info.size);
+  if (tensor.plan().parts.empty()) return Require(bytes == info.size);
   size_t field = 0;
   for (const PlaneSpec& spec : PlanesOf(tensor.plan().parts[0].linear, false)) {
-    if (spec.role == PlaneRole::kCodes) Require(sum.codes[field++].size() == spec.size);
+    if (spec.role == PlaneRole::kCodes) Require(codes[field++] == spec.size);
   }
   std::vector<float> values(info.element_count());
   Require(tensor.Decode(0, values.size(), values.data()).has_value());
