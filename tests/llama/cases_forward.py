@@ -99,7 +99,8 @@ class Imported(LlamaCase):
                 config = json.loads((source / "config.json").read_text(encoding="utf-8"))
                 tokens = tiny_model.tokens(config, 60)
                 rows, _ = self.logits(model, "--tokens", self.save(tokens))
-                self.assertLess(distance(rows, self.expected(model, config, tokens)), F32)
+                # Their values are rounded to f16 and bf16; products may skip that (ingot.h): 2^-11 and 2^-8 of each weight.
+                self.assertLess(distance(rows, self.expected(model, config, tokens)), 0.05)
 
     def through_gguf(self, name, **changes):
         """The small real model with a changed configuration, and the same after it was a GGUF file."""

@@ -9,11 +9,12 @@
 namespace llama {
 
 // The keys and values of all positions so far, of one layer. Both are laid out for the loop that reads them
-// (attention.cc): keys in blocks of kBlock positions, in which the positions of one element follow each other; values
-// position by position, each padded to a multiple of kBlock elements. Padding is zero.
+// (attention.cc), in blocks of kBlock positions. In a block of keys the positions of one element follow each other; in
+// a block of values the elements of one position do, kBlock of them: [padded_dim / kBlock][kBlock positions][kBlock
+// elements]. Padding is zero.
 class KvCache {
  public:
-  static constexpr uint64_t kBlock = 16;
+  static constexpr uint64_t kBlock = 32;
 
   KvCache(const Config& config, uint64_t capacity);
   // Stores `count` positions from `position` on; keys and values are [count][kv_heads * head_dim].
@@ -25,9 +26,9 @@ class KvCache {
   const float* keys(uint64_t kv_head, uint64_t block) const {
     return &keys_[(kv_head * blocks_ + block) * head_dim_ * kBlock];
   }
-  // [position][padded_dim], from `position` on.
-  const float* values(uint64_t kv_head, uint64_t position) const {
-    return &values_[(kv_head * blocks_ * kBlock + position) * padded_dim_];
+  // [padded_dim / kBlock][kBlock][kBlock], of the same positions.
+  const float* values(uint64_t kv_head, uint64_t block) const {
+    return &values_[(kv_head * blocks_ + block) * padded_dim_ * kBlock];
   }
 
  private:
