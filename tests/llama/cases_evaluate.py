@@ -9,7 +9,7 @@ import numpy as np
 import llama_case
 import reference
 import tiny_model
-from common import document
+from common import MODEL, document
 from llama_case import LlamaCase
 
 
@@ -42,6 +42,14 @@ class Evaluate(LlamaCase):
         self.expect(windows[0], "--context", 20, "--limit", 39)
         self.expect(self.losses(0, 13), "--context", 20, "--limit", 13)
         self.expect(self.losses(0, 70))
+
+    def test_a_real_model(self):
+        """By the transformers library (tests/peers/llama_perplexity), from the same weights in F32: 34.325497 and 34.686175."""
+        for preset, expected in (("none", 34.325497), ("int4-g128", 34.686175)):
+            self.check(0, "convert", MODEL, self.folder / "real.ingot", "--preset", preset, "--quiet", "--force")
+            result = self.evaluate(self.folder / "real.ingot", "--tokens", MODEL / "tokens_heldout.npy", "--context", 256, "--limit", 5120)
+            self.assertEqual(result["predicted_tokens"], 20 * 255)
+            self.assertAlmostEqual(result["perplexity"], expected, delta=2e-5)
 
     def test_stride(self):
         """Every token is predicted once, by the first window that has it."""
@@ -102,7 +110,7 @@ class Evaluate(LlamaCase):
         self.assertEqual(self.llama(0, self.file, "--tokens", self.tokens, "--generate", 1).out.count("\n"), 2)
 
     def test_interrupted(self):
-        long = self.save(tiny_model.tokens(self.config, 400_000), "long.npy")
+        long = self.save(tiny_model.tokens(self.config, 2_000_000), "long.npy")
         out = self.folder / "logits.npy"
         process = subprocess.Popen([llama_case.BINARY, self.file, "--tokens", long, "--logits", out, "--context", "64"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)

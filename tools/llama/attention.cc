@@ -16,7 +16,7 @@ constexpr uint64_t kQueries = 8;
 
 uint64_t RoundUp(uint64_t value) { return (value + kBlock - 1) / kBlock * kBlock; }
 
-// sums[j] += sum over i of a[i] * b[i][j], b's rows being `stride` apart: a query times keys, probabilities times
+// sums[j] += sum over i of a[i] * b[i][j]: a query times keys, probabilities times
 // values. Most of the time of an attention goes here. The sums are independent of each other, so the compiler may use
 // vectors without changing the order in which any of them is added up. As a function of its own, with a fixed distance
 // of the rows and the sums in a local array, compilers keep them in registers.

@@ -12,7 +12,7 @@ namespace llama {
 struct Options {
   std::string file, tokens, logits;
   uint64_t context = 0, stride = 0, limit = 0, generate = 0;  // 0: not given
-  uint64_t batch = 64;
+  uint64_t batch = 128;
   uint32_t threads = 0;  // 0: the library's default
   ingot_precision precision = INGOT_PRECISION_F32;
   ingot_verify verify = INGOT_VERIFY_LAZY;
