@@ -1,0 +1,147 @@
+#include "tools/llama/options.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "tools/llama/failure.h"
+#include "tools/llama/process.h"
+
+namespace llama {
+namespace {
+
+constexpr const char* kDescription =
+    "Runs a model of the Llama family from an .ingot file: perplexity and tokens per second, or a continuation.\n"
+    "Quantized weights are multiplied as they are packed in the mapped file; no tensor is decoded as a whole.\n"
+    "The file may come from Hugging Face checkpoints (quantized or not) or from GGUF.";
+
+constexpr const char* kFooter =
+    "Perplexity\n"
+    "  F is an array of token ids as numpy saves it: int32, int64, uint16 or uint32, of the shape (tokens) or\n"
+    "  (windows, tokens). Nothing is added to it, no start token either.\n"
+    "  (tokens): the text is cut into windows of N tokens (--context) that start at token 0, S, 2 S, ... (--stride; S "
+    "= N\n"
+    "  unless given). Tokens that do not fill a last window are left out, unless the text is shorter than one window, "
+    "or\n"
+    "  --tail is given. (windows, tokens): every row is a window.\n"
+    "  In a window, each token but the first is predicted from all tokens before it in that window (by the position\n"
+    "  embedding, the first one is at position 0). Where windows overlap, a token that an earlier window has predicted "
+    "is\n"
+    "  not predicted again; it is context. With p(token) from the softmax of the logits,\n"
+    "    loss = mean over all predicted tokens of all windows of -ln p(token);   perplexity = exp(loss).\n"
+    "  This is what the transformers library gives: with input_ids of shape (windows, N) and labels = input_ids, its "
+    "loss\n"
+    "  is the mean over windows * (N - 1) predictions; with overlap, that of labels set to -100 for context.\n"
+    "\n"
+    "Precision, of all products with weights (activations are f32 everywhere else)\n"
+    "  f32       sums in f32: only their order differs from a plain implementation\n"
+    "  int16     activations in 16-bit fixed point: the error of f16 activations, faster\n"
+    "  int8      activations in 8 bits by the maximum of each token: fastest\n"
+    "  llm-int8  as int8, but columns with an activation over 6 are multiplied in f32\n"
+    "\n"
+    "Examples:\n"
+    "  ingot-llama model.ingot --tokens text.npy --context 256\n"
+    "  ingot-llama model.ingot --tokens prompt.npy --generate 100\n"
+    "\n"
+    "Exit codes:\n"
+    "  0    fine\n"
+    "  2    the command line is wrong\n"
+    "  3    bad input: the bytes of a file are not what they claim to be, or not supported\n"
+    "  4    input or output failed: a missing file, a full disk\n"
+    "  130  interrupted\n"
+    "\n"
+    "Environment:\n"
+    "  INGOT_THREADS   number of threads (default: all cores)\n"
+    "  INGOT_TARGET    SIMD target of the products by Highway's name: scalar, sse4, avx2, avx3, ...\n"
+    "  INGOT_NO_MMAP   read the file into memory instead of mapping it";
+
+constexpr uint64_t kMaxContext = uint64_t{1} << 20;
+constexpr uint64_t kMaxBatch = uint64_t{1} << 16;
+constexpr uint32_t kMaxThreads = 1024;
+
+uint32_t ThreadsFromEnvironment() {
+  const char* text = std::getenv("INGOT_THREADS");
+  if (text == nullptr || *text == '\0') return 0;
+  uint32_t value = 0;
+  if (!CLI::detail::lexical_cast(std::string(text), value) || value < 1 || value > kMaxThreads)
+    Fail(kUsage, "INGOT_THREADS is '{}', must be a number from 1 to {}", text, kMaxThreads);
+  return value;
+}
+
+void AddOptions(CLI::App& app, Options& o, std::string& verify) {
+  app.add_option("FILE", o.file, "the model")->required();
+  app.add_option("--tokens", o.tokens, "token ids (.npy)")->type_name("F.npy")->required();
+  app.add_option("--context", o.context, "tokens in a window (default: what the model was made for, at most 2048)")
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{2}, kMaxContext));
+  app.add_option("--stride", o.stride, "tokens from a window to the next (default: as many as in a window)")
+      ->type_name("S")
+      ->check(CLI::Range(uint64_t{1}, kMaxContext));
+  app.add_flag("--tail", o.tail, "also a last window that the text does not fill");
+  app.add_option("--limit", o.limit, "use only the first N tokens of F, or the whole windows among them")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--generate", o.generate,
+                 "instead of the perplexity, the N likeliest tokens one by one after the text F (its first row)")
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{1}, kMaxContext));
+  app.add_option("--logits", o.logits, "write the logits of the last window: float32, (tokens, vocabulary)")
+      ->type_name("OUT.npy");
+  app.add_option("--batch", o.batch, "tokens at once")
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{1}, kMaxBatch))
+      ->capture_default_str();
+  app.add_option("--precision", o.precision_name, "of activations in products with weights: f32, int16, int8, llm-int8")
+      ->type_name("P")
+      ->check(CLI::IsMember({"f32", "int16", "int8", "llm-int8"}))
+      ->capture_default_str();
+  app.add_option("--verify", verify,
+                 "checksums of weights: before their first use, all at the start, or not: lazy, open, off")
+      ->type_name("V")
+      ->check(CLI::IsMember({"lazy", "open", "off"}))
+      ->capture_default_str();
+  app.add_option("--threads", o.threads, "threads to use (default: INGOT_THREADS, else all cores)")
+      ->type_name("N")
+      ->check(CLI::Range(1u, kMaxThreads));
+  app.add_flag("--json", o.json, "print one JSON document");
+  app.add_flag("--quiet", o.quiet, "no progress and no notes");
+}
+
+}  // namespace
+
+std::optional<Options> ParseOptions(int argc, char** argv) {
+  Options options;
+  std::string verify = "lazy";
+  CLI::App app(kDescription, "ingot-llama");
+  app.footer(kFooter);
+  app.set_version_flag("--version", fmt::format("ingot-llama {}", ingot_version()));
+  app.get_formatter()->column_width(34);
+  AddOptions(app, options, verify);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForVersion& version) {
+    Print("{}\n", version.what());
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    Print("{}", app.help());
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    Fail(kUsage, "{}\nTry 'ingot-llama --help'.", error.what());
+  }
+  if (options.generate != 0 && (options.context != 0 || options.stride != 0 || options.tail || !options.logits.empty()))
+    Fail(kUsage, "--generate does not go with --context, --stride, --tail or --logits");
+  if (options.stride != 0 && options.context != 0 && options.stride > options.context)
+    Fail(kUsage, "--stride {} is larger than --context {}: tokens between the windows would be left out",
+         options.stride, options.context);
+  const std::map<std::string, ingot_precision> precisions = {{"f32", INGOT_PRECISION_F32},
+                                                             {"int16", INGOT_PRECISION_INT16},
+                                                             {"int8", INGOT_PRECISION_INT8},
+                                                             {"llm-int8", INGOT_PRECISION_LLM_INT8}};
+  options.precision = precisions.at(options.precision_name);
+  options.verify = verify == "lazy" ? INGOT_VERIFY_LAZY : verify == "open" ? INGOT_VERIFY_OPEN : INGOT_VERIFY_OFF;
+  if (options.threads == 0) options.threads = ThreadsFromEnvironment();
+  return options;
+}
+
+}  // namespace llama
