@@ -144,9 +144,7 @@ int RunEvaluation(const Options& options, const Config& config, const Weights& w
 }
 
 int RunGeneration(const Options& options, const Config& config, const Weights& weights, const Tokens& tokens) {
-  const uint64_t given = tokens.windows != 0 || tokens.ids.empty()
-                             ? std::min<uint64_t>(tokens.length, tokens.ids.size())
-                             : tokens.ids.size();
+  const uint64_t given = std::min<uint64_t>(tokens.length, tokens.ids.size());  // of windows, the first one
   const uint64_t size = options.limit != 0 ? std::min(options.limit, given) : given;
   if (size == 0) Fail(kBadInput, "{}: there is no token to begin with", options.tokens);
   const std::vector<uint32_t> prompt = CheckIds(tokens, size, config.vocabulary, options.tokens);
