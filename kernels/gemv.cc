@@ -6,7 +6,8 @@
 
 // AVX-512 without VNNI gains little over AVX2 here.
 #define HWY_WANT_AVX3_DL
-#define HWY_DISABLED_TARGETS HWY_AVX3
+#undef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_AVX3)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/gemv.cc"
 #include "hwy/foreach_target.h"
