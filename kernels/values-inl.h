@@ -130,11 +130,14 @@ struct ByTable {
     } else {
       // The bit that tells the halves apart becomes the sign, which is what a select looks at.
       constexpr int kShift = hn::MaxLanes(DF()) == 16 ? 27 : hn::MaxLanes(DF()) == 8 ? 28 : 29;
-      auto high = hn::BitCast(DF(), hn::ShiftLeft<kShift>(q));
-#if HWY_TARGET > HWY_SSE4  // Highway 1.0.3 takes all bits of the lane there
-      high = hn::BitCast(DF(), hn::BroadcastSignBit(hn::BitCast(DI32(), high)));
+      const auto high = hn::ShiftLeft<kShift>(q);
+      const VF upper = LookupLow(parts[1], q), lower = LookupLow(parts[0], q);
+#if HWY_TARGET <= HWY_SSE4
+      return hn::IfNegativeThenElse(hn::BitCast(DF(), high), upper, lower);
+#else  // Highway 1.0.3 compares floats there, and -0 is not less than 0
+      const auto negative = hn::Lt(hn::BitCast(DI32(), high), hn::Zero(DI32()));
+      return hn::IfThenElse(hn::RebindMask(DF(), negative), upper, lower);
 #endif
-      return hn::IfNegativeThenElse(high, LookupLow(parts[1], q), LookupLow(parts[0], q));
     }
   }
 };
