@@ -124,8 +124,8 @@ void Check(const OwnedMatrix& m, const Parts& parts, const MatrixSlice& s, uint6
 void CheckMatrix(const Numbers& numbers, Dice& dice) {
   const OwnedMatrix m(numbers);
   const Parts parts = PartsOf(m);
-  for (double size : parts.grid) {
-    if (!(size < 0x1p100)) return;  // sums would overflow
+  for (size_t i = 0; i < parts.grid.size(); ++i) {
+    if (!(parts.grid[i] < 0x1p100 && parts.book[i] < 0x1p100)) return;  // sums, or the bound itself, would overflow
   }
   for (float w : parts.decoded) {
     if (!(std::abs(w) < 0x1p100f)) return;
