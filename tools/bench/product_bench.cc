@@ -68,11 +68,8 @@ double ReadRate(const std::byte* at, size_t size, size_t threads) {
 }
 
 // GFLOP/s of independent multiply-adds on one thread.
-#define INGOT_TWELVE(INSTRUCTION)                                                                          \
-  INSTRUCTION(0)                                                                                           \
-  INSTRUCTION(1)                                                                                           \
-  INSTRUCTION(2) INSTRUCTION(3) INSTRUCTION(4) INSTRUCTION(5) INSTRUCTION(6) INSTRUCTION(7) INSTRUCTION(8) \
-      INSTRUCTION(9) INSTRUCTION(10) INSTRUCTION(11)
+#define INGOT_FOUR(F, a, b, c, d) F(a) F(b) F(c) F(d)
+#define INGOT_TWELVE(F) INGOT_FOUR(F, 0, 1, 2, 3) INGOT_FOUR(F, 4, 5, 6, 7) INGOT_FOUR(F, 8, 9, 10, 11)
 #define INGOT_FMA256(n) "vfmadd213ps %%ymm14, %%ymm15, %%ymm" #n "\n\t"
 #define INGOT_FMA512(n) "vfmadd213ps %%zmm14, %%zmm15, %%zmm" #n "\n\t"
 constexpr int kTurns = 2000000;
