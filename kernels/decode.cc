@@ -91,17 +91,11 @@ class Decoder {
   void Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out);
   GroupOperands Operands(uint64_t row, uint64_t begin, uint64_t count);
   const uint8_t* Codes(uint64_t row, uint64_t begin, uint64_t count);
-  // The bytes of field `f` of a root's row, from column `begin`, a multiple of kPackUnit.
-  const uint8_t* Field(size_t f, uint64_t row, uint64_t begin) const {
-    const int width = FieldWidths(m_.linear.bits)[f];
-    return reinterpret_cast<const uint8_t*>(m_.codes[f].data()) + row * PackedRowBytes(m_.linear.cols, width) +
-           PackedRowBytes(begin, width);
-  }
   // Asks for the codes of `count` columns from `begin`, which may be in a later row: the processor's own prefetching
   // ends with a page.
   void PrefetchCodes(uint64_t row, uint64_t begin, uint64_t count) const;
-  const float* Operand(size_t number, uint64_t group, uint64_t groups, uint64_t first_cols, uint64_t count,
-                       bool by_column, size_t& step);
+  const float* Operand(int number, uint64_t group, uint64_t groups, uint64_t first_cols, uint64_t count, bool by_column,
+                       size_t& step);
   void StoredRow(uint64_t row);
   // Logical columns [begin, begin + count) of a row as f32, rounded to the result type, for encodings with t, h or a
   // permutation.
@@ -167,29 +161,26 @@ void Decoder::PrefetchCodes(uint64_t row, uint64_t begin, uint64_t count) const 
 }
 
 // Operand s, z or o of `groups` groups; with `by_column` repeated for each of `count` columns.
-const float* Decoder::Operand(size_t number, uint64_t group, uint64_t groups, uint64_t first_cols, uint64_t count,
+const float* Decoder::Operand(int number, uint64_t group, uint64_t groups, uint64_t first_cols, uint64_t count,
                               bool by_column, size_t& step) {
   const Linear& l = m_.linear;
-  const ingot::Operand& o = number == 0 ? l.s : number == 1 ? l.z : l.o;
+  const auto index = static_cast<size_t>(number);
+  const ingot::Operand& o = m_.operand(number);
   if (o.form == OperandForm::kAbsent || o.form == OperandForm::kConstant) {
     constants_[number] = o.form == OperandForm::kConstant ? o.constant : number == 0 ? 1.0f : 0.0f;
     step = 0;
     return &constants_[number];
   }
   step = 1;
-  Floats& columns = columns_[number];
+  Floats& columns = columns_[index];
   if (by_column && columns == nullptr) columns = hwy::AllocateAligned<float>(2 * (kPiece + kSpill));
   const float* values;
   if (o.form == OperandForm::kArray) {
-    const ByteSpan array = number == 0 ? m_.s : number == 1 ? m_.z : m_.o;
-    float* to = by_column ? columns.get() + kPiece + kSpill : arrays_[number];
-    WidenToF32(o.type, array.data() + group * InfoOf(o.type).size, groups, to);
+    float* to = by_column ? columns.get() + kPiece + kSpill : arrays_[index];
+    WidenToF32(o.type, m_.operand_array(number).data() + group * InfoOf(o.type).size, groups, to);
     values = to;
   } else {
-    size_t child = 0;  // the nested operands before this one
-    if (number > 0 && l.s.form == OperandForm::kNested) ++child;
-    if (number > 1 && l.z.form == OperandForm::kNested) ++child;
-    values = windows_[number].At(m_.children[child], group, groups, limit_);
+    values = windows_[index].At(m_.nested_operand(number), group, groups, limit_);
   }
   if (!by_column || l.group_cols == 1) return values;
   float* to = columns.get();
@@ -228,7 +219,7 @@ void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x
   for (uint64_t at = 0; at < whole; at += kPiece) {
     const uint64_t count = std::min(kPiece, whole - at);
     const GroupOperands g = Operands(row, begin + at, count);
-    const uint8_t* planes[2] = {Field(0, row, begin + at), m_.linear.bits == 3 ? Field(1, row, begin + at) : nullptr};
+    const FieldRows planes = m_.fields_at(row, begin + at);
     for (int n = 0; n < kX; ++n) sink.x[n] = x + static_cast<uint64_t>(n) * x_stride + at;
     PackedValues(rule_, g, planes, count, sink);
   }
@@ -251,7 +242,7 @@ void Decoder::Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRu
       !m_.nested && whole_groups && begin % kPackUnit == 0 && g.first_cols % g.group_cols % kPackUnit == 0;
   if (aligned && type == DType::kF32 && l.bits >= 2 && l.bits <= 4) {
     const uint64_t whole = count / kPackUnit * kPackUnit;
-    const uint8_t* planes[2] = {Field(0, row, begin), l.bits == 3 ? Field(1, row, begin) : nullptr};
+    const FieldRows planes = m_.fields_at(row, begin);
     StoreValues sink{static_cast<float*>(out)};
     PackedValues(rule, g, planes, whole, sink);
     if (whole == count) return;

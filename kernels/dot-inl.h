@@ -17,6 +17,7 @@
 #include "format/packing.h"
 #include "hwy/highway.h"
 #include "kernels/half-inl.h"
+#include "kernels/matrix.h"
 
 #undef INGOT_BEFORE_NAMESPACE
 #if HWY_TARGET == HWY_AVX3_DL  // Highway 1.0.3 asks the processor for VNNI, but not the compiler
@@ -97,8 +98,7 @@ struct Block {
   }
 };
 
-// Where the rows of the fields begin.
-using FieldRows = std::array<const uint8_t*, kMaxFields>;
+HWY_INLINE const uint8_t* BytesAt(const std::byte* at) { return reinterpret_cast<const uint8_t*>(at); }
 
 // A narrow field's bytes spread to the lanes of the widest one, each copy shifted so that vector v's bits come down by
 // a further shift of kFirst * v (a unit of the widest field has kFirst lanes of 64 bits, of field f it has f).
@@ -135,11 +135,13 @@ template <int kBits>
 class BlockCodes {
  public:
   using B = Block<kBits>;
-  HWY_INLINE BlockCodes(const FieldRows& rows, size_t block) : at_(rows[0] + 8 * B::kFirst * B::kUnits * block) {
+  HWY_INLINE BlockCodes(const FieldRows& rows, size_t block)
+      : at_(BytesAt(rows[0]) + 8 * B::kFirst * B::kUnits * block) {
     first_ = hn::LoadU(DB(), at_);
     if constexpr (B::kSecond != 0)
-      second_ = Spread<B::kFirst, B::kSecond>(rows[1] + 8 * B::kSecond * B::kUnits * block);
-    if constexpr (B::kThird != 0) third_ = Spread<B::kFirst, B::kThird>(rows[2] + 8 * B::kThird * B::kUnits * block);
+      second_ = Spread<B::kFirst, B::kSecond>(BytesAt(rows[1]) + 8 * B::kSecond * B::kUnits * block);
+    if constexpr (B::kThird != 0)
+      third_ = Spread<B::kFirst, B::kThird>(BytesAt(rows[2]) + 8 * B::kThird * B::kUnits * block);
   }
 
   template <int v>

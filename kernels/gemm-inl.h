@@ -142,7 +142,7 @@ HWY_INLINE void TileQuads(const uint8_t* codes, uint64_t codes_stride, const int
 struct BlockOperands {
   const float *s, *z, *o;
   uint64_t across;
-  bool has_z, has_o;
+  bool has_o;
 };
 
 // sums[r][n] += s (codes . x - z X) - o X for group `group`, X the panel's sums of x over the group.
@@ -160,7 +160,7 @@ void TileGroup(const uint8_t* codes, uint64_t codes_stride, const BlockOperands&
       float* to = sums + r * stride + half * kLanes;
       const VF x = hn::Load(df, x_sums + half * kLanes);
       VF value = hn::ConvertTo(df, sum[r][half]);
-      if (operands.has_z) value = hn::NegMulAdd(z, x, value);
+      value = hn::NegMulAdd(z, x, value);
       VF total = hn::MulAdd(s, value, hn::LoadU(df, to));
       if (operands.has_o) total = hn::NegMulAdd(o, x, total);
       hn::StoreU(total, df, to);

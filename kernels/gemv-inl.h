@@ -112,7 +112,7 @@ struct RowOfW {
 // The last block of a row, filled up with zeros: whole vectors are read.
 template <int kBits>
 struct TailBlock {
-  HWY_ALIGN uint8_t bytes[kMaxFields][64];  // a block's are at most 64
+  HWY_ALIGN std::byte bytes[kMaxFields][64];  // a block's are at most 64
   float s[OperandRows::kSlack], z[OperandRows::kSlack], o[OperandRows::kSlack];
 
   RowOfW Make(const RowOfW& row, size_t block, size_t units, size_t first_group, size_t groups) {
@@ -365,7 +365,6 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
     zeros[r] = OperandRows(*w.matrix, OperandRows::kZeroPoint, last);
     offsets[r] = OperandRows(*w.matrix, OperandRows::kOffset, last);
   }
-  constexpr int kWidths[kMaxFields] = {B::kFirst, B::kSecond, B::kThird};
   for (uint64_t i = 0; i < stride; ++i) {
     RowOfW rows[kRows];
     INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
@@ -375,10 +374,7 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
         rows[r] = rows[0];  // computed, and thrown away
         continue;
       }
-      for (int f = 0; f < kMaxFields && kWidths[f] != 0; ++f) {
-        rows[r].fields[f] = reinterpret_cast<const uint8_t*>(w.matrix->codes[f].data()) +
-                            row * PackedRowBytes(l.cols, kWidths[f]) + PackedRowBytes(w.slice.column, kWidths[f]);
-      }
+      rows[r].fields = w.matrix->fields_at(row, w.slice.column);
       rows[r].s = scales[r].Row(row) + first_group;
       rows[r].z = zeros[r].Row(row) + first_group;
       rows[r].o = offsets[r].Row(row) + first_group;

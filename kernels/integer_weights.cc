@@ -13,7 +13,7 @@ std::optional<IntegerWeights> IntegerWeights::Make(const EncodedMatrix& m, const
   const uint64_t group = std::min(l.group_cols, l.cols);
   const bool one_group = slice.column / group == (slice.column + slice.columns - 1) / group;
   if (slice.column % kPackUnit != 0 || (!one_group && slice.column % group != 0)) return std::nullopt;
-  constexpr uint64_t kMostColumns = 1 << 18;  // of a group: sums have 32 bits
+  constexpr uint64_t kMostColumns = 1 << 16;  // of a group: 255 * 127 * 2^16 < 2^31, what a sum holds
   if (std::min(group, slice.columns) > kMostColumns) return std::nullopt;
   IntegerWeights w;
   w.matrix = &m, w.slice = slice;

@@ -10,24 +10,12 @@ namespace {
 
 constexpr uint64_t kElementsAtOnce = 2048;
 
-const Operand& OperandOf(const Linear& l, OperandRows::Which which) {
-  return which == OperandRows::kScale ? l.s : which == OperandRows::kZeroPoint ? l.z : l.o;
-}
-
-// The child of a nested operand: those of the operands before it come first.
-const EncodedMatrix& ChildOf(const EncodedMatrix& m, OperandRows::Which which) {
-  size_t number = 0;
-  if (which > OperandRows::kScale && m.linear.s.form == OperandForm::kNested) ++number;
-  if (which > OperandRows::kZeroPoint && m.linear.z.form == OperandForm::kNested) ++number;
-  return m.children[number];
-}
-
 }  // namespace
 
 OperandRows::OperandRows(const EncodedMatrix& matrix, Which which, uint64_t row_end)
     : matrix_(&matrix), which_(which), group_rows_end_((row_end - 1) / matrix.linear.group_rows + 1) {
   const Linear& l = matrix.linear;
-  const Operand& o = OperandOf(l, which);
+  const Operand& o = matrix.operand(which);
   const uint64_t across = l.groups_across();
   if (o.form == OperandForm::kAbsent || o.form == OperandForm::kConstant) {
     const float neutral = which == kScale ? 1.0f : 0.0f;
@@ -39,7 +27,7 @@ OperandRows::OperandRows(const EncodedMatrix& matrix, Which which, uint64_t row_
 
 const float* OperandRows::Row(uint64_t row) {
   const Linear& l = matrix_->linear;
-  const Operand& o = OperandOf(l, which_);
+  const Operand& o = matrix_->operand(which_);
   if (o.form == OperandForm::kAbsent || o.form == OperandForm::kConstant) return values_.data();
   const uint64_t across = l.groups_across(), group_row = row / l.group_rows;
   if (group_row < first_ || group_row >= end_) {
@@ -47,10 +35,9 @@ const float* OperandRows::Row(uint64_t row) {
     end_ = std::min(group_rows_end_, group_row + std::max<uint64_t>(1, kElementsAtOnce / across));
     const uint64_t at = first_ * across, count = (end_ - first_) * across;
     if (o.form == OperandForm::kArray) {
-      const ByteSpan array = which_ == kScale ? matrix_->s : which_ == kZeroPoint ? matrix_->z : matrix_->o;
-      WidenToF32(o.type, array.data() + at * InfoOf(o.type).size, count, values_.data());
+      WidenToF32(o.type, matrix_->operand_array(which_).data() + at * InfoOf(o.type).size, count, values_.data());
     } else {
-      DecodeElements(ChildOf(*matrix_, which_), at, count, values_.data());
+      DecodeElements(matrix_->nested_operand(which_), at, count, values_.data());
     }
   }
   return values_.data() + (group_row - first_) * across;

@@ -7,8 +7,6 @@
 #include <atomic>
 #include <cmath>
 #include <cstring>
-#include <optional>
-#include <type_traits>
 #include <vector>
 
 #include "format/checked.h"
@@ -30,20 +28,13 @@
 #include "hwy/highway.h"
 #include "kernels/gemm-inl.h"
 
-#ifndef INGOT_KERNELS_PRODUCT_CC_ONCE_
+#ifndef INGOT_KERNELS_PRODUCT_CC_ONCE_  // not once for each target
 #define INGOT_KERNELS_PRODUCT_CC_ONCE_
 namespace ingot {
 namespace {
 
 constexpr uint64_t kFewRows = 8;              // of activations: the weights' bytes are what takes the time
 constexpr uint64_t kActivationsAtOnce = 512;  // sums of a block of rows stay in cache
-
-// Activations of the stored columns of a slice: times t, in the order of a permutation.
-struct StoredX {
-  std::vector<float> values;  // empty: the caller's own
-  const float* x = nullptr;
-  uint64_t stride = 0;
-};
 
 }  // namespace
 }  // namespace ingot
@@ -166,13 +157,8 @@ QuadsOfX MakeQuads(const float* x, uint64_t stride, uint64_t rows, uint64_t colu
 // The codes of a row of the slice as bytes, those of a codebook as its bytes, zeros up to a whole quad.
 void UnpackSliceRow(const IntegerWeights& w, uint64_t row, uint8_t* out) {
   const Linear& l = w.matrix->linear;
-  std::array<const std::byte*, kMaxFields> fields{};
-  const auto widths = FieldWidths(l.bits);
-  for (size_t f = 0; f < widths.size(); ++f) {
-    fields[f] = w.matrix->codes[f].data() + (w.slice.row + row) * PackedRowBytes(l.cols, widths[f]) +
-                PackedRowBytes(w.slice.column, widths[f]);
-  }
-  UnpackRow(std::span(fields).first(widths.size()), w.slice.columns, l.bits, out);
+  const FieldRows fields = w.matrix->fields_at(w.slice.row + row, w.slice.column);
+  UnpackRow(std::span(fields).first(FieldWidths(l.bits).size()), w.slice.columns, l.bits, out);
   if (l.codebook) {
     for (uint64_t k = 0; k < w.slice.columns; ++k) out[k] = w.book[out[k]];
   }
@@ -217,7 +203,7 @@ class BlockOperandRows {
         }
       }
     }
-    return {values_[0].data(), values_[1].data(), values_[2].data(), groups_, true, w_.has_o};
+    return {values_[0].data(), values_[1].data(), values_[2].data(), groups_, w_.has_o};
   }
 
  private:
@@ -262,7 +248,6 @@ bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const Spars
   }
   return true;
 }
-
 #else
 bool MultiplyManyIntegers(const IntegerWeights&, const Product&, const SparsePart&) { return false; }
 #endif
@@ -278,6 +263,13 @@ HWY_EXPORT(MultiplyRowsF32);
 HWY_EXPORT(MultiplyManyIntegers);
 
 namespace {
+
+// Activations of the stored columns of a slice: times t, in the order of a permutation.
+struct StoredX {
+  std::vector<float> values;  // empty: the caller's own
+  const float* x = nullptr;
+  uint64_t stride = 0;
+};
 
 // x by stored columns; with a permutation, and a slice of the columns, zeros elsewhere.
 StoredX MakeStored(const EncodedMatrix& w, MatrixSlice& slice, const Product& p) {
@@ -316,10 +308,6 @@ bool CanQuantize(const float* x, uint64_t stride, uint64_t rows, uint64_t column
   }
   return true;
 }
-
-}  // namespace
-
-namespace {
 
 // Adds what is not in the integers to the results of few rows.
 void AddSparse(const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {

@@ -60,6 +60,20 @@ EncodedMatrix EncodedMatrix::Make(const Linear& linear, bool nested, const std::
   return m;
 }
 
+const EncodedMatrix& EncodedMatrix::nested_operand(int i) const {
+  size_t child = 0;  // those of the operands before it come first
+  for (int before = 0; before < i; ++before) child += operand(before).form == OperandForm::kNested;
+  return children[child];
+}
+
+FieldRows EncodedMatrix::fields_at(uint64_t row, uint64_t column) const {
+  FieldRows rows{};
+  const auto widths = FieldWidths(linear.bits);
+  for (size_t f = 0; f < widths.size(); ++f)
+    rows[f] = codes[f].data() + row * PackedRowBytes(linear.cols, widths[f]) + PackedRowBytes(column, widths[f]);
+  return rows;
+}
+
 namespace reference {
 
 float LoadFloat(ByteSpan array, DType type, uint64_t i) {
@@ -101,12 +115,12 @@ float GroupedValue(const EncodedMatrix& m, uint64_t row, uint64_t column) {
   return w;
 }
 
-uint64_t ColumnOf(const EncodedMatrix& m, uint64_t i) {
+}  // namespace
+
+uint64_t OutlierColumn(const EncodedMatrix& m, uint64_t i) {
   return m.linear.column_bytes() == 2 ? Load<uint16_t>(m.outlier_columns.data() + 2 * i)
                                       : Load<uint32_t>(m.outlier_columns.data() + 4 * i);
 }
-
-}  // namespace
 
 void AddOutliers(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_t end, float* out) {
   const Linear& l = m.linear;
@@ -116,14 +130,14 @@ void AddOutliers(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_t 
   uint64_t high = last;
   while (i < high) {  // the first one at or after `begin`
     const uint64_t middle = i + (high - i) / 2;
-    if (ColumnOf(m, middle) < begin) {
+    if (OutlierColumn(m, middle) < begin) {
       i = middle + 1;
     } else {
       high = middle;
     }
   }
   for (; i < last; ++i) {
-    const uint64_t column = ColumnOf(m, i);
+    const uint64_t column = OutlierColumn(m, i);
     if (column >= end) break;
     const float h = LoadFloat(m.outlier_values, l.outlier_type, sparse ? i : row * l.outlier_count + i);
     out[column - begin] = RoundTo(l.arithmetic, out[column - begin] + h);
@@ -131,22 +145,18 @@ void AddOutliers(const EncodedMatrix& m, uint64_t row, uint64_t begin, uint64_t 
 }
 
 float GroupOperand(const EncodedMatrix& m, int number, uint64_t group) {
-  const Operand* operands[] = {&m.linear.s, &m.linear.z, &m.linear.o};
-  const ByteSpan* arrays[] = {&m.s, &m.z, &m.o};
-  const Operand& operand = *operands[number];
+  const Operand& operand = m.operand(number);
   switch (operand.form) {
     case OperandForm::kAbsent:
       return number == 0 ? 1.0f : 0.0f;
     case OperandForm::kConstant:
       return operand.constant;
     case OperandForm::kArray:
-      return LoadFloat(*arrays[number], operand.type, group);
+      return LoadFloat(m.operand_array(number), operand.type, group);
     case OperandForm::kNested:
       break;
   }
-  size_t child = 0;
-  for (int i = 0; i < number; ++i) child += operands[i]->form == OperandForm::kNested;
-  const EncodedMatrix& nested = m.children[child];
+  const EncodedMatrix& nested = m.nested_operand(number);
   return GroupedValue(nested, group / nested.linear.cols, group % nested.linear.cols);
 }
 

@@ -12,11 +12,6 @@ namespace {
 
 constexpr uint64_t kFewActivations = 8;
 
-uint64_t OutlierColumn(const EncodedMatrix& m, uint64_t i) {
-  return m.linear.column_bytes() == 2 ? Load<uint16_t>(m.outlier_columns.data() + 2 * i)
-                                      : Load<uint32_t>(m.outlier_columns.data() + 4 * i);
-}
-
 }  // namespace
 
 SparsePart::SparsePart(const EncodedMatrix& matrix, const MatrixSlice& slice, const Product& product)
@@ -101,8 +96,8 @@ void SparseRows::ForOutliers(uint64_t row, const Use& use) const {
   uint64_t i = sparse ? Load<uint64_t>(m.outlier_rows.data() + 8 * view_row) : 0;
   uint64_t last = sparse ? Load<uint64_t>(m.outlier_rows.data() + 8 * (view_row + 1)) : l.outlier_count;
   const uint64_t values = sparse ? 0 : view_row * l.outlier_count;
-  while (i < last && OutlierColumn(m, i) < begin) ++i;
-  while (i < last && OutlierColumn(m, last - 1) >= end) --last;
+  while (i < last && reference::OutlierColumn(m, i) < begin) ++i;
+  while (i < last && reference::OutlierColumn(m, last - 1) >= end) --last;
   constexpr uint64_t kAtOnce = 128;
   float widened[kAtOnce];
   while (i < last) {

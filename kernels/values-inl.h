@@ -13,6 +13,7 @@
 #include "format/encoding.h"
 #include "hwy/highway.h"
 #include "kernels/half-inl.h"
+#include "kernels/matrix.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot {
@@ -81,6 +82,7 @@ HWY_INLINE VF LookupLow(VF table, VU32 index) {
 }
 #endif
 
+HWY_INLINE const uint8_t* AsCodes(const std::byte* at) { return reinterpret_cast<const uint8_t*>(at); }
 HWY_INLINE VU32 LoadCodes(const uint8_t* codes) { return hn::PromoteTo(DU32(), hn::LoadU(DU8(), codes)); }
 
 // ---- ways to a value: each is set to a group, then gives the values of a vector of codes
@@ -206,8 +208,6 @@ void GroupedValues(const ValueRule& rule, const GroupOperands& g, const uint8_t*
 #undef INGOT_PACKED_UNITS
 #if HWY_TARGET <= HWY_AVX2
 #define INGOT_PACKED_UNITS 1
-using Planes = const uint8_t* const*;  // of the fields, at the first unit
-
 // low & mask | high & ~mask.
 HWY_INLINE VU32 OrAndNot(VU32 low, VU32 mask, VU32 high) {
 #if HWY_TARGET <= HWY_AVX3
@@ -219,20 +219,20 @@ HWY_INLINE VU32 OrAndNot(VU32 low, VU32 mask, VU32 high) {
 
 // The codes of unit `unit` in column order, a vector at a time; bits above the code's are not cleared.
 template <int kBits, class Use>
-HWY_INLINE void ForUnit(Planes planes, uint64_t unit, const Use& use) {
+HWY_INLINE void ForUnit(const FieldRows& planes, uint64_t unit, const Use& use) {
   const DU32 d;
   constexpr size_t kLanes = hn::MaxLanes(DF());
   if constexpr (kBits == 4) {
-    const uint8_t* at = planes[0] + 32 * unit;
+    const uint8_t* at = AsCodes(planes[0]) + 32 * unit;
     for (size_t i = 0; i < 32; i += kLanes) use(i, LoadCodes(at + i));
     for (size_t i = 0; i < 32; i += kLanes) use(32 + i, hn::ShiftRight<4>(LoadCodes(at + i)));
   } else {
-    const uint8_t* at = planes[0] + 16 * unit;
+    const uint8_t* at = AsCodes(planes[0]) + 16 * unit;
     if constexpr (kBits == 3) {
       // Column 16 k + j has bit 2 k of byte j for j < 8, bit 2 k + 1 of byte j - 8 above: shifted so that bit 2 k + 2
       // is the code's bit 2 for 16 k.
       HWY_ALIGN static constexpr uint32_t kLeft[16] = {2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1};
-      const uint8_t* bits = planes[1] + 8 * unit;
+      const uint8_t* bits = AsCodes(planes[1]) + 8 * unit;
       for (size_t i = 0; i < 16; i += kLanes) {
         const auto low = LoadCodes(at + i);
 #if HWY_TARGET <= HWY_AVX3
@@ -262,7 +262,7 @@ HWY_INLINE void ForUnit(Planes planes, uint64_t unit, const Use& use) {
 
 // Whole units; groups of whole units, or kGroups of them in a unit.
 template <int kBits, int kGroups, class Way, class Sink>
-void UnitValues(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, Sink& sink) {
+void UnitValues(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
   constexpr size_t kCols = kPackUnit / kGroups;
   Way ways[4] = {Way(rule), Way(rule), Way(rule), Way(rule)};  // kGroups of them
   uint64_t unit = 0;
@@ -396,7 +396,7 @@ void ValuesAs16(const ValueRule& rule, const GroupOperands& g, const uint8_t* co
 
 #if INGOT_PACKED_UNITS
 template <int kBits, int kGroups, class Sink>
-void UnitValuesIn(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, Sink& sink) {
+void UnitValuesIn(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
   const bool plain = !rule.has_o && rule.arithmetic == DType::kF32 && rule.result == DType::kF32;
   constexpr int kParts = (1 << kBits) > static_cast<int>(hn::MaxLanes(DF())) ? 2 : 1;
   if (!plain) return UnitValues<kBits, kGroups, ByTable<false, kParts>>(rule, g, planes, count, sink);
@@ -406,7 +406,7 @@ void UnitValuesIn(const ValueRule& rule, const GroupOperands& g, Planes planes, 
 }
 
 template <int kBits, class Sink>
-void UnitValuesOf(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, Sink& sink) {
+void UnitValuesOf(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
   if (g.group_cols == 16) return UnitValuesIn<kBits, 4>(rule, g, planes, count, sink);
   if (g.group_cols == 32) return UnitValuesIn<kBits, 2>(rule, g, planes, count, sink);
   return UnitValuesIn<kBits, 1>(rule, g, planes, count, sink);
@@ -414,7 +414,7 @@ void UnitValuesOf(const ValueRule& rule, const GroupOperands& g, Planes planes, 
 
 // The values of `count` columns, whole units of 2, 3 or 4 bits, to `sink`(column of the unit, column in it, values).
 template <class Sink>
-void PackedValues(const ValueRule& rule, const GroupOperands& g, Planes planes, uint64_t count, Sink& sink) {
+void PackedValues(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
   if (rule.bits == 2) return UnitValuesOf<2>(rule, g, planes, count, sink);
   if (rule.bits == 3) return UnitValuesOf<3>(rule, g, planes, count, sink);
   UnitValuesOf<4>(rule, g, planes, count, sink);

@@ -63,10 +63,6 @@ Parts PartsOf(const OwnedMatrix& owned) {
 
 double UnitOf(DType type) { return type == DType::kF16 ? 0x1p-11 : type == DType::kBF16 ? 0x1p-8 : 0; }
 
-struct Checked {
-  double worst = 0;  // largest share of the bound
-};
-
 void Check(const OwnedMatrix& m, const Parts& parts, const MatrixSlice& s, uint64_t x_rows, Precision precision,
            Dice& dice) {
   const Linear& l = m.matrix.linear;
@@ -185,6 +181,20 @@ TEST_CASE("products with codebooks of up to 16 entries") {
       if (group == 16) l.z = Operand::Constant(3.5f);
       CheckMatrix(dice.Fill(l), dice);
     }
+  }
+}
+
+TEST_CASE("a group whose integer sum would need more than 32 bits") {
+  Dice dice(26);
+  Linear l;
+  l.bits = 8, l.rows = 2, l.cols = 70000, l.group_rows = 1, l.group_cols = l.cols;
+  Numbers numbers = dice.Fill(l);
+  std::fill(numbers.codes.begin(), numbers.codes.end(), uint8_t{255});
+  const OwnedMatrix m(numbers);
+  for (const uint64_t x_rows : {1, 9}) {
+    std::vector<float> x(x_rows * l.cols, 1.0f), y(x_rows * l.rows);
+    Multiply(m.matrix, {0, l.rows, 0, l.cols}, {x.data(), x_rows, l.cols, y.data(), l.rows, Precision::kInt8});
+    for (float value : y) CHECK(std::abs(value - 255.0 * 70000) < 255.0 * 70000 * 0.01);
   }
 }
 
