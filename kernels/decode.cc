@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <vector>
@@ -28,23 +29,44 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 inline constexpr uint64_t kPiece = 4096;     // columns at a time
-inline constexpr uint64_t kWindow = 2048;    // elements of a nested operand at a time
+inline constexpr uint64_t kStretch = 65536;  // where they need no buffer
+inline constexpr uint64_t kWindow = 1024;    // elements of an operand at a time
 inline constexpr uint64_t kShortGroup = 16;  // below: an operand for each column
 
 class Decoder;
 using Floats = hwy::AlignedFreeUniquePtr<float[]>;
 
-// A stretch of the elements of one nested operand; moves on when others are asked for. Decoding for many groups (of
-// several rows) at once is what makes nesting cheap.
-class NestedWindow {
+// Whether all are zero or of a magnitude from 2^-100 to 2^100. Readable kSpill beyond, `values` aligned.
+bool Ordinary(const float* values, uint64_t count) {
+  const DU32 d;
+  const auto least = hn::Set(d, 27u << 23), span = hn::Set(d, 200u << 23);
+  auto worst = hn::Zero(d);
+  const auto check = [&](uint64_t i) HWY_ATTR {
+    const auto magnitude = hn::And(hn::BitCast(d, hn::LoadU(DF(), values + i)), hn::Set(d, 0x7FFFFFFFu));
+    const auto above = hn::Sub(magnitude, least);
+    return hn::IfThenElseZero(hn::Ne(magnitude, hn::Zero(d)), above);
+  };
+  uint64_t i = 0;
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) worst = hn::Max(worst, check(i));
+  if (i < count) worst = hn::Max(worst, hn::IfThenElseZero(hn::FirstN(d, count - i), check(i)));
+  return hn::AllFalse(d, hn::Gt(worst, span));
+}
+
+// A stretch of the elements of one operand, as f32; moves on when others are asked for. Decoding for many groups (of
+// several rows) at once is what makes operands cheap.
+class OperandWindow {
  public:
-  // Elements [first, first + count); `limit` is the end of what will ever be asked for.
-  const float* At(const EncodedMatrix& child, uint64_t first, uint64_t count, uint64_t limit);
+  // Elements [first, first + count) of an array or a nested operand, readable kSpill beyond; `limit` is the end of what
+  // will ever be asked for.
+  const float* At(const EncodedMatrix& m, int number, uint64_t first, uint64_t count, uint64_t limit);
+  bool ordinary() const { return ordinary_; }  // all that it holds
 
  private:
-  uint64_t first_ = 0, end_ = 0, room_ = 0;
+  uint64_t first_ = 0, end_ = 0, room_ = kWindow;
+  bool ordinary_ = true;
   std::unique_ptr<Decoder> decoder_;
-  Floats values_;
+  Floats more_;  // where kWindow are not enough
+  HWY_ALIGN float values_[kWindow + kSpill];
 };
 
 class Decoder {
@@ -64,6 +86,12 @@ class Decoder {
     for (size_t i = 0; i < kBookSize && (l.codebook || i < 32); ++i) {
       book_[i] = l.codebook ? Load<float>(m.codebook.data() + 4 * (i % entries)) : static_cast<float>(i % entries);
     }
+    ordinary_ = !l.codebook || Ordinary(book_, entries);
+    for (int i = 0; i < 3; ++i) {
+      const ingot::Operand& o = m.operand(i);
+      constants_[i] = o.form == OperandForm::kConstant ? o.constant : i == 0 ? 1.0f : 0.0f;
+    }
+    ordinary_ &= Ordinary(constants_, 3);
     limit_ = (last / l.cols / l.group_rows + 1) * l.groups_across();
   }
 
@@ -77,7 +105,7 @@ class Decoder {
     }
   }
 
-#if INGOT_PACKED_UNITS
+#if INGOT_UNITS
   // Dot products of stored columns of a row, from a unit and a group on, with kX rows of activations.
   template <int kX>
   void Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x, uint64_t x_stride, float* sums);
@@ -87,6 +115,18 @@ class Decoder {
   void Decode(uint64_t first, uint64_t count, DType type, std::byte* out, bool stream);
 
  private:
+#if INGOT_UNITS
+  // Whether columns [begin, begin + count) of a row are whole units, each of one group, two or four.
+  bool AreUnits(uint64_t row, uint64_t begin, uint64_t count) const;
+  // Columns for which that is so. kStream: past the caches, to a line of the cache.
+  template <bool kStream>
+  void Units(const GroupOperands& g, uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type,
+             void* out);
+#endif
+  // Whole units of the columns [begin, begin + count) of a row, no byte beyond; `stream`: past the caches. How many
+  // columns: none where groups, columns or `out` do not allow it.
+  uint64_t StoredUnits(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, bool stream,
+                       void* out);
   // Stored columns [begin, begin + count) of a row, count <= kPiece, before t and h; writes up to kSpill more.
   void Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out);
   GroupOperands Operands(uint64_t row, uint64_t begin, uint64_t count);
@@ -95,7 +135,7 @@ class Decoder {
   // ends with a page.
   void PrefetchCodes(uint64_t row, uint64_t begin, uint64_t count) const;
   const float* Operand(int number, uint64_t group, uint64_t groups, uint64_t first_cols, uint64_t count, bool by_column,
-                       size_t& step);
+                       size_t& step, bool& ordinary);
   void StoredRow(uint64_t row);
   // Logical columns [begin, begin + count) of a row as f32, rounded to the result type, for encodings with t, h or a
   // permutation.
@@ -104,27 +144,38 @@ class Decoder {
   const EncodedMatrix& m_;
   ValueRule rule_;
   uint64_t limit_;
-  std::array<NestedWindow, 3> windows_;
+  bool ordinary_;  // codebook and constants
+  std::array<OperandWindow, 3> windows_;
   std::array<Floats, 3> columns_;  // operands of short groups, one for each column
   Floats stored_row_;              // with a permutation
   uint64_t stored_row_number_ = ~uint64_t{0};
-  float constants_[3];
+  HWY_ALIGN float constants_[3 + kSpill];
   HWY_ALIGN float book_[kBookSize];
-  HWY_ALIGN float arrays_[3][kPiece / kShortGroup + 2 + kSpill];  // operands of a piece, widened
   HWY_ALIGN uint8_t codes_[kPiece + kPackUnit + kSpill];
   HWY_ALIGN float piece_[kPiece + kSpill];
   HWY_ALIGN float narrow_[kPiece + kSpill];
 };
 
-const float* NestedWindow::At(const EncodedMatrix& child, uint64_t first, uint64_t count, uint64_t limit) {
+const float* OperandWindow::At(const EncodedMatrix& m, int number, uint64_t first, uint64_t count, uint64_t limit) {
+  float* values = more_ == nullptr ? values_ : more_.get();
   if (first < first_ || first + count > end_) {
-    if (decoder_ == nullptr) decoder_ = std::make_unique<Decoder>(child, limit - 1);
     const uint64_t room = std::max(count, std::min(limit - first, kWindow));
-    if (room > room_) values_ = hwy::AllocateAligned<float>(room + kSpill), room_ = room;
+    if (room > room_) {
+      more_ = hwy::AllocateAligned<float>(room + kSpill), room_ = room;
+      values = more_.get();
+    }
     first_ = first, end_ = first + room;
-    decoder_->Decode(first, room, DType::kF32, reinterpret_cast<std::byte*>(values_.get()), false);
+    const ingot::Operand& o = m.operand(number);
+    if (o.form == OperandForm::kArray) {
+      WidenToF32(o.type, m.operand_array(number).data() + first * InfoOf(o.type).size, room, values);
+    } else {
+      const EncodedMatrix& child = m.nested_operand(number);
+      if (decoder_ == nullptr) decoder_ = std::make_unique<Decoder>(child, limit - 1);
+      decoder_->Decode(first, room, DType::kF32, reinterpret_cast<std::byte*>(values), false);
+    }
+    ordinary_ = Ordinary(values, room);
   }
-  return values_.get() + (first - first_);
+  return values + (first - first_);
 }
 
 // The codes of stored columns [begin, begin + count), readable kSpill beyond.
@@ -162,27 +213,20 @@ void Decoder::PrefetchCodes(uint64_t row, uint64_t begin, uint64_t count) const 
 
 // Operand s, z or o of `groups` groups; with `by_column` repeated for each of `count` columns.
 const float* Decoder::Operand(int number, uint64_t group, uint64_t groups, uint64_t first_cols, uint64_t count,
-                              bool by_column, size_t& step) {
+                              bool by_column, size_t& step, bool& ordinary) {
   const Linear& l = m_.linear;
   const auto index = static_cast<size_t>(number);
   const ingot::Operand& o = m_.operand(number);
   if (o.form == OperandForm::kAbsent || o.form == OperandForm::kConstant) {
-    constants_[number] = o.form == OperandForm::kConstant ? o.constant : number == 0 ? 1.0f : 0.0f;
     step = 0;
     return &constants_[number];
   }
   step = 1;
-  Floats& columns = columns_[index];
-  if (by_column && columns == nullptr) columns = hwy::AllocateAligned<float>(2 * (kPiece + kSpill));
-  const float* values;
-  if (o.form == OperandForm::kArray) {
-    float* to = by_column ? columns.get() + kPiece + kSpill : arrays_[index];
-    WidenToF32(o.type, m_.operand_array(number).data() + group * InfoOf(o.type).size, groups, to);
-    values = to;
-  } else {
-    values = windows_[index].At(m_.nested_operand(number), group, groups, limit_);
-  }
+  const float* values = windows_[index].At(m_, number, group, groups, limit_);
+  ordinary &= windows_[index].ordinary();
   if (!by_column || l.group_cols == 1) return values;
+  Floats& columns = columns_[index];
+  if (columns == nullptr) columns = hwy::AllocateAligned<float>(kPiece + kSpill);
   float* to = columns.get();
   const hn::CappedTag<float, kShortGroup> d;
   for (uint64_t at = 0, cols = first_cols; at < count; at += cols, cols = l.group_cols, ++values) {
@@ -195,20 +239,21 @@ const float* Decoder::Operand(int number, uint64_t group, uint64_t groups, uint6
 GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count) {
   const Linear& l = m_.linear;
   const uint64_t first = begin / l.group_cols, last = (begin + count - 1) / l.group_cols;
-  const uint64_t group = row / l.group_rows * l.groups_across() + first;
-  const bool by_column = l.group_cols < kShortGroup && last > first;
+  const uint64_t group = row / l.group_rows * l.groups_across() + first, groups = last - first + 1;
+  const bool by_column = l.group_cols < kShortGroup && groups > 1;
   GroupOperands g;
+  g.ordinary = ordinary_;
   g.first_cols = (first + 1) * l.group_cols - begin;
-  g.s = Operand(0, group, last - first + 1, g.first_cols, count, by_column, g.s_step);
-  g.z = Operand(1, group, last - first + 1, g.first_cols, count, by_column, g.z_step);
-  g.o = Operand(2, group, last - first + 1, g.first_cols, count, by_column, g.o_step);
+  g.s = Operand(0, group, groups, g.first_cols, count, by_column, g.s_step, g.ordinary);
+  g.z = Operand(1, group, groups, g.first_cols, count, by_column, g.z_step, g.ordinary);
+  g.o = Operand(2, group, groups, g.first_cols, count, by_column, g.o_step, g.ordinary);
   g.group_cols = by_column ? 1 : l.group_cols;
-  if (l.groups_across() == 1) g.s_step = g.z_step = g.o_step = 0;
-  if (g.s_step + g.z_step + g.o_step == 0) g.first_cols = g.group_cols = kPiece;  // all groups are alike
+  if (groups == 1) g.s_step = g.z_step = g.o_step = 0;
+  if (g.s_step + g.z_step + g.o_step == 0) g.first_cols = g.group_cols = kStretch;  // all groups are alike
   return g;
 }
 
-#if INGOT_PACKED_UNITS
+#if INGOT_UNITS
 template <int kX>
 void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x, uint64_t x_stride, float* sums) {
   DotValues<kX> sink;
@@ -221,7 +266,7 @@ void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x
     const GroupOperands g = Operands(row, begin + at, count);
     const FieldRows planes = m_.fields_at(row, begin + at);
     for (int n = 0; n < kX; ++n) sink.x[n] = x + static_cast<uint64_t>(n) * x_stride + at;
-    PackedValues(rule_, g, planes, count, sink);
+    PackedValues(rule_, rule_.bits, g, planes, count, sink);
   }
   if (whole != columns) Stored(row, begin + whole, columns - whole, rule_, DType::kF32, piece_);
   for (int n = 0; n < kX; ++n) {
@@ -233,23 +278,52 @@ void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x
 }
 #endif
 
-void Decoder::Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out) {
-  const GroupOperands g = Operands(row, begin, count);
-#if INGOT_PACKED_UNITS
-  const Linear& l = m_.linear;
-  const bool whole_groups = g.group_cols % kPackUnit == 0 || g.group_cols == 32 || g.group_cols == 16;
-  const bool aligned =
-      !m_.nested && whole_groups && begin % kPackUnit == 0 && g.first_cols % g.group_cols % kPackUnit == 0;
-  if (aligned && type == DType::kF32 && l.bits >= 2 && l.bits <= 4) {
-    const uint64_t whole = count / kPackUnit * kPackUnit;
-    const FieldRows planes = m_.fields_at(row, begin);
-    StoreValues sink{static_cast<float*>(out)};
-    PackedValues(rule, g, planes, whole, sink);
-    if (whole == count) return;
-    if (whole != 0) return Stored(row, begin + whole, count - whole, rule, type, sink.out + whole);
+#if INGOT_UNITS
+bool Decoder::AreUnits(uint64_t row, uint64_t begin, uint64_t count) const {
+  const uint64_t cols = m_.linear.group_cols, end = begin + count;
+  if (count == 0 || count % kPackUnit != 0 || begin % kPackUnit != 0 || (row != 0 && m_.nested)) return false;
+  return cols % kPackUnit == 0 || cols == 32 || cols == 16 || begin / cols == (end - 1) / cols;
+}
+
+template <bool kStream>
+void Decoder::Units(const GroupOperands& g, uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule,
+                    DType type, void* out) {
+  if (type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4) {
+    StoreValues<kStream> sink{static_cast<float*>(out)};
+    PackedValues(rule, rule.bits, g, m_.fields_at(row, begin), count, sink);
+  } else {
+    const uint8_t* codes = rule.bits == 8 ? AsCodes(m_.fields_at(row, begin)[0]) : Codes(row, begin, count);
+    ByteUnits<kStream>(rule, g, codes, count, type, out);
   }
+}
 #endif
-  Values(rule, g, Codes(row, begin, count), count, type, out);
+
+uint64_t Decoder::StoredUnits(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type,
+                              bool stream, void* out) {
+#if INGOT_UNITS
+  const bool packed = rule.bits == 8 || (type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4);
+  const uint64_t most = packed ? std::min(kStretch, m_.linear.group_cols * kWindow / 2) : kPiece;
+  count = std::min(count, most) / kPackUnit * kPackUnit;
+  if (!AreUnits(row, begin, count) || (stream && reinterpret_cast<uintptr_t>(out) % 64 != 0)) return 0;
+  const GroupOperands g = Operands(row, begin, count);
+  if (stream) {
+    Units<true>(g, row, begin, count, rule, type, out);
+  } else {
+    Units<false>(g, row, begin, count, rule, type, out);
+  }
+  return count;
+#else
+  (void)row, (void)begin, (void)count, (void)rule, (void)type, (void)stream, (void)out;
+  return 0;
+#endif
+}
+
+void Decoder::Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out) {
+  const uint64_t whole = StoredUnits(row, begin, count, rule, type, false, out);
+  if (whole == count) return;
+  begin += whole, count -= whole;
+  const GroupOperands g = Operands(row, begin, count);
+  Values(rule, g, Codes(row, begin, count), count, type, static_cast<std::byte*>(out) + whole * InfoOf(type).size);
 }
 
 void Decoder::StoredRow(uint64_t row) {
@@ -305,12 +379,21 @@ void Decoder::Decode(uint64_t first, uint64_t count, DType type, std::byte* out,
   const Linear& l = m_.linear;
   const uint64_t size = InfoOf(type).size, per_line = 64 / size;
   const bool simple = !l.permutation && l.t.form == OperandForm::kAbsent && l.outliers == OutlierForm::kNone;
+  // Rows of whole units and groups that follow each other are as one row.
+  const bool flat = simple && (m_.nested || l.cols % kPackUnit == 0) && l.group_rows == 1 && l.cols % l.group_cols == 0;
+  const uint64_t cols = flat ? l.rows * l.cols : l.cols;
   ValueRule rule = rule_;
   if (simple) rule.result = l.result;
-  for (uint64_t row = first / l.cols, column = first % l.cols; count > 0;) {
-    // A streamed piece ends with a line of the cache.
-    const uint64_t most = stream ? kPiece - reinterpret_cast<uintptr_t>(out) / size % per_line : kPiece;
-    uint64_t n = std::min({count, l.cols - column, most});
+  for (uint64_t row = first / cols, column = first % cols; count > 0;) {
+    uint64_t n = std::min(count, cols - column);
+    const uint64_t whole = simple ? StoredUnits(row, column, n, rule, type, stream, out) : 0;
+    if (whole != 0) {
+      out += whole * size, count -= whole, column += whole;
+      if (column == cols) ++row, column = 0;
+      continue;
+    }
+    n = std::min(n, kPiece - column % kPackUnit);
+    if (stream) n = std::min(n, kPiece - reinterpret_cast<uintptr_t>(out) / size % per_line);  // ends with a line
     const bool direct = simple && !stream && count > kSpill;
     if (direct) n = std::min(n, count - kSpill);  // the end goes by way of the buffer
     if (direct) {
@@ -334,7 +417,7 @@ void Decoder::Decode(uint64_t first, uint64_t count, DType type, std::byte* out,
       }
     }
     out += n * size, count -= n, column += n;
-    if (column == l.cols) ++row, column = 0;
+    if (column == cols) ++row, column = 0;
   }
   if (stream) hwy::FlushStream();
 }
@@ -350,10 +433,10 @@ void DecodeStoredTarget(const EncodedMatrix& m, uint64_t row, uint64_t rows, uin
 }
 
 bool DotRowsTarget(const EncodedMatrix& m, const StoredDots& d) {
-#if INGOT_PACKED_UNITS
+#if INGOT_UNITS
   const Linear& l = m.linear;
   const bool whole_groups = l.group_cols % kPackUnit == 0 || l.group_cols == 32 || l.group_cols == 16;
-  if (l.bits < 2 || l.bits > 4 || d.begin % kPackUnit != 0) return false;
+  if ((l.bits != 8 && (l.bits < 2 || l.bits > 4)) || d.begin % kPackUnit != 0) return false;
   if (l.groups_across() > 1 && (!whole_groups || d.begin % l.group_cols != 0)) return false;
   Decoder decoder(m, (d.row + d.rows) * l.cols - 1);
   for (uint64_t r = 0; r < d.rows; ++r) {

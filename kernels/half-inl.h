@@ -32,6 +32,7 @@ using DU16 = hn::Rebind<uint16_t, DF>;
 using DF16 = hn::Rebind<hwy::float16_t, DF>;
 using VF = hn::Vec<DF>;
 using VU16 = hn::Vec<DU16>;
+using VU32 = hn::Vec<DU32>;
 
 // Two-byte loads and stores at any address; Highway's scalar target would dereference the pointer.
 HWY_INLINE VU16 LoadAnywhere(const std::byte* at) {
@@ -50,7 +51,17 @@ HWY_INLINE void StoreAnywhere(VU16 value, std::byte* at) {
 #endif
 }
 
+template <bool kStream, class D, class V, class T>
+HWY_INLINE void StoreVector(V v, D d, T* out) {
+  if constexpr (kStream) {
+    hn::Stream(v, d, out);
+  } else {
+    hn::StoreU(v, d, out);
+  }
+}
+
 struct Half {
+  using Single = Half;
   static HWY_INLINE VF Widen(VU16 half) {
 #if INGOT_NATIVE_F16
     return hn::PromoteTo(DF(), hn::BitCast(DF16(), half));
@@ -88,22 +99,73 @@ struct Half {
     return hn::TruncateTo(DU16(), hn::Or(sign, half));
 #endif
   }
+
+#if HWY_TARGET <= HWY_AVX2
+  // `low`, then `high`; with kStream at a multiple of their size.
+  template <bool kStream>
+  static HWY_INLINE void StorePair(VF low, VF high, uint16_t* out) {
+    StoreVector<kStream>(Narrow(low), DU16(), out);
+    StoreVector<kStream>(Narrow(high), DU16(), out + hn::Lanes(DF()));
+  }
+#endif
 };
 
+#if HWY_TARGET <= HWY_AVX2
+// The upper halves of the lanes, those of `low` first.
+template <bool kStream>
+HWY_INLINE void StoreUpperHalves(VU32 low, VU32 high, uint16_t* out) {
+#if HWY_TARGET <= HWY_AVX3
+  HWY_ALIGN static constexpr uint16_t kOdd[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
+                                                  33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  const __m512i odd = _mm512_load_si512(kOdd);
+  const hn::Repartition<uint16_t, DU32> d16;
+  StoreVector<kStream>(hn::Vec<decltype(d16)>{_mm512_permutex2var_epi16(low.raw, odd, high.raw)}, d16, out);
+#else
+  const __m256i both = _mm256_packus_epi32(_mm256_srli_epi32(low.raw, 16), _mm256_srli_epi32(high.raw, 16));
+  const hn::Repartition<uint16_t, DU32> d16;
+  StoreVector<kStream>(hn::Vec<decltype(d16)>{_mm256_permute4x64_epi64(both, 0xD8)}, d16, out);
+#endif
+}
+#endif
+
 struct Brain {
+  using Single = Brain;
   static HWY_INLINE VF Widen(VU16 brain) { return hn::BitCast(DF(), hn::ShiftLeft<16>(hn::PromoteTo(DU32(), brain))); }
 
-  static HWY_INLINE VU16 Narrow(VF value) {
+  // Rounded, in the upper half.
+  static HWY_INLINE VU32 Rounded(VF value) {
+    const DU32 du;
+    const auto bits = hn::BitCast(du, value);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+    return hn::Add(hn::Add(bits, hn::Set(du, 0x7FFFu)), odd);
+  }
+  static HWY_INLINE VU32 RoundedOrNan(VF value) {
     const DU32 du;
     const auto bits = hn::BitCast(du, value);
     const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
-    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
-    const auto rounded = hn::Add(hn::Add(bits, hn::Set(du, 0x7FFFu)), odd);
     const auto quiet = hn::Or(bits, hn::Set(du, 0x400000u));
-    const auto is_nan = hn::Gt(magnitude, hn::Set(du, 0x7F800000u));
-    return hn::TruncateTo(DU16(), hn::ShiftRight<16>(hn::IfThenElse(is_nan, quiet, rounded)));
+    return hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7F800000u)), quiet, Rounded(value));
+  }
+  static HWY_INLINE VU16 Narrow(VF value) { return hn::TruncateTo(DU16(), hn::ShiftRight<16>(RoundedOrNan(value))); }
+
+#if HWY_TARGET <= HWY_AVX2
+  template <bool kStream>
+  static HWY_INLINE void StorePair(VF low, VF high, uint16_t* out) {
+    StoreUpperHalves<kStream>(RoundedOrNan(low), RoundedOrNan(high), out);
+  }
+#endif
+};
+
+#if HWY_TARGET <= HWY_AVX2
+// bf16 of values of which none is a NaN.
+struct OrdinaryBrain {
+  using Single = Brain;
+  template <bool kStream>
+  static HWY_INLINE void StorePair(VF low, VF high, uint16_t* out) {
+    StoreUpperHalves<kStream>(Brain::Rounded(low), Brain::Rounded(high), out);
   }
 };
+#endif
 
 }  // namespace HWY_NAMESPACE
 }  // namespace ingot

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "format/encoding.h"
 #include "hwy/highway.h"
@@ -22,7 +23,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using DU8 = hn::Rebind<uint8_t, DF>;
 using DI32 = hn::Rebind<int32_t, DF>;
-using VU32 = hn::Vec<DU32>;
 
 // What the functions below may read and write past the end of a stretch, in elements.
 inline constexpr size_t kSpill = 64;
@@ -46,6 +46,9 @@ struct GroupOperands {
   size_t s_step, z_step, o_step;
   uint64_t group_cols;
   uint64_t first_cols;  // columns of the first group that are left
+  // Each is 0 or of a magnitude from 2^-100 to 2^100, and so is each entry of the codebook: a power of two may be moved
+  // between them, and no value is a NaN.
+  bool ordinary;
 };
 
 HWY_INLINE VF RoundTo(DType type, VF v) {
@@ -97,10 +100,11 @@ struct ByArithmetic {
   explicit HWY_INLINE ByArithmetic(const ValueRule& r)
       : rule(r), mask(hn::Set(DU32(), (1u << r.bits) - 1)), formula() {}
   HWY_INLINE void Set(const Formula& f) { formula = f; }
-  // `bits` above those of the code may be anything in q; kMask: they are.
-  template <bool kMask>
+  // The code is in the bits of q from kShift on. kAlone: nothing is above it.
+  template <int kShift, bool kAlone>
   HWY_INLINE VF At(VU32 q) const {
-    if constexpr (kMask) q = hn::And(q, mask);
+    if constexpr (kShift != 0) q = hn::ShiftRight<kShift>(q);
+    if constexpr (!kAlone) q = hn::And(q, mask);
     VF m;
     if constexpr (kBook) {
       m = hn::GatherIndex(DF(), rule.book, hn::BitCast(DI32(), q));
@@ -108,6 +112,25 @@ struct ByArithmetic {
       m = hn::ConvertTo(DF(), hn::BitCast(DI32(), q));
     }
     return kPlain ? formula.Plain(m) : formula.Any(rule, m);
+  }
+};
+
+// s (w - z) of 4-bit codes that need no shift: those in the upper half of a byte are 16 w, with z 16 times and s a
+// sixteenth as large. All scaling is exact where the operands are ordinary.
+struct ByScaledArithmetic {
+  Formula low, high;
+
+  explicit HWY_INLINE ByScaledArithmetic(const ValueRule&) : low(), high() {}
+  HWY_INLINE void Set(const Formula& f) {
+    const DF df;
+    low = f;
+    high = {hn::Mul(f.s, hn::Set(df, 0x1p-4f)), hn::Mul(f.z, hn::Set(df, 16.0f)), f.o};
+  }
+  template <int kShift, bool kAlone>
+  HWY_INLINE VF At(VU32 q) const {
+    static_assert((kShift == 0 || kShift == 4) && !kAlone);
+    const auto bits = hn::And(q, hn::Set(DU32(), 0xFu << kShift));
+    return (kShift == 0 ? low : high).Plain(hn::ConvertTo(DF(), hn::BitCast(DI32(), bits)));
   }
 };
 
@@ -125,15 +148,16 @@ struct ByTable {
   HWY_INLINE void Set(const Formula& f) {
     for (int p = 0; p < kParts; ++p) parts[p] = kPlain ? f.Plain(book[p]) : f.Any(rule, book[p]);
   }
-  template <bool kMask>
+  template <int kShift, bool kAlone>
   HWY_INLINE VF At(VU32 q) const {
+    const auto index = kShift == 0 ? q : hn::ShiftRight<kShift>(q);
     if constexpr (kParts == 1) {
-      return LookupLow(parts[0], q);
+      return LookupLow(parts[0], index);
     } else {
       // The bit that tells the halves apart becomes the sign, which is what a select looks at.
-      constexpr int kShift = hn::MaxLanes(DF()) == 16 ? 27 : hn::MaxLanes(DF()) == 8 ? 28 : 29;
-      const auto high = hn::ShiftLeft<kShift>(q);
-      const VF upper = LookupLow(parts[1], q), lower = LookupLow(parts[0], q);
+      constexpr int kSign = hn::MaxLanes(DF()) == 16 ? 27 : hn::MaxLanes(DF()) == 8 ? 28 : 29;
+      const auto high = hn::ShiftLeft<kSign - kShift>(q);
+      const VF upper = LookupLow(parts[1], index), lower = LookupLow(parts[0], index);
 #if HWY_TARGET <= HWY_SSE4
       return hn::IfNegativeThenElse(hn::BitCast(DF(), high), upper, lower);
 #else  // Highway 1.0.3 compares floats there, and -0 is not less than 0
@@ -192,99 +216,109 @@ void GroupedValues(const ValueRule& rule, const GroupOperands& g, const uint8_t*
     uint64_t i = 0;
     for (; i + 4 * lanes <= n; i += 4 * lanes) {
       const uint8_t* q = codes + i;
-      Out::Store(way.template At<false>(LoadCodes(q)), out + i);
-      Out::Store(way.template At<false>(LoadCodes(q + lanes)), out + i + lanes);
-      Out::Store(way.template At<false>(LoadCodes(q + 2 * lanes)), out + i + 2 * lanes);
-      Out::Store(way.template At<false>(LoadCodes(q + 3 * lanes)), out + i + 3 * lanes);
+      Out::Store(way.template At<0, true>(LoadCodes(q)), out + i);
+      Out::Store(way.template At<0, true>(LoadCodes(q + lanes)), out + i + lanes);
+      Out::Store(way.template At<0, true>(LoadCodes(q + 2 * lanes)), out + i + 2 * lanes);
+      Out::Store(way.template At<0, true>(LoadCodes(q + 3 * lanes)), out + i + 3 * lanes);
     }
     // The last vector may go beyond the group: what follows is written later.
-    for (; i < n; i += lanes) Out::Store(way.template At<false>(LoadCodes(codes + i)), out + i);
+    for (; i < n; i += lanes) Out::Store(way.template At<0, true>(LoadCodes(codes + i)), out + i);
     codes += n, out += n;
   }
 }
 
-// ---- packed units of 64 columns, without a detour through bytes: 2, 3 and 4 bits
+// ---- whole units of 64 columns: bytes, or 2, 3 and 4 bits without a detour through bytes
 
-#undef INGOT_PACKED_UNITS
+#undef INGOT_UNITS
 #if HWY_TARGET <= HWY_AVX2
-#define INGOT_PACKED_UNITS 1
-// low & mask | high & ~mask.
-HWY_INLINE VU32 OrAndNot(VU32 low, VU32 mask, VU32 high) {
-#if HWY_TARGET <= HWY_AVX3
-  return VU32{_mm512_ternarylogic_epi32(mask.raw, low.raw, high.raw, 0xCA)};
-#else
-  return hn::Or(hn::And(low, mask), hn::AndNot(mask, high));
-#endif
-}
+#define INGOT_UNITS 1
 
-// The codes of unit `unit` in column order, a vector at a time; bits above the code's are not cleared.
+template <int kShift>
+using Above = std::integral_constant<int, kShift>;
+
+// Calls use(first column, vector, Above<n>) for the codes of unit `unit`, which are in the bits of the vector's lanes
+// from n on. `planes`: of kBits = 8 the codes as bytes.
 template <int kBits, class Use>
 HWY_INLINE void ForUnit(const FieldRows& planes, uint64_t unit, const Use& use) {
-  const DU32 d;
   constexpr size_t kLanes = hn::MaxLanes(DF());
-  if constexpr (kBits == 4) {
-    const uint8_t* at = AsCodes(planes[0]) + 32 * unit;
-    for (size_t i = 0; i < 32; i += kLanes) use(i, LoadCodes(at + i));
-    for (size_t i = 0; i < 32; i += kLanes) use(32 + i, hn::ShiftRight<4>(LoadCodes(at + i)));
-  } else {
-    const uint8_t* at = AsCodes(planes[0]) + 16 * unit;
-    if constexpr (kBits == 3) {
-      // Column 16 k + j has bit 2 k of byte j for j < 8, bit 2 k + 1 of byte j - 8 above: shifted so that bit 2 k + 2
-      // is the code's bit 2 for 16 k.
-      HWY_ALIGN static constexpr uint32_t kLeft[16] = {2, 2, 2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1};
-      const uint8_t* bits = AsCodes(planes[1]) + 8 * unit;
-      for (size_t i = 0; i < 16; i += kLanes) {
-        const auto low = LoadCodes(at + i);
-#if HWY_TARGET <= HWY_AVX3
-        const __m128i twice =
-            _mm_set1_epi64x(static_cast<long long>(Load<uint64_t>(reinterpret_cast<const std::byte*>(bits))));
-        const auto high = hn::Shl(VU32{_mm512_cvtepu8_epi32(twice)}, hn::Load(d, kLeft));
-#else
-        const auto high = hn::Shl(LoadCodes(bits), hn::Load(d, kLeft + i));
-#endif
-        const auto three = hn::Set(d, 3u);
-        use(i, OrAndNot(low, three, high));
-        use(16 + i, OrAndNot(hn::ShiftRight<2>(low), three, hn::ShiftRight<2>(high)));
-        use(32 + i, OrAndNot(hn::ShiftRight<4>(low), three, hn::ShiftRight<4>(high)));
-        use(48 + i, OrAndNot(hn::ShiftRight<6>(low), three, hn::ShiftRight<6>(high)));
-      }
-    } else {
-      for (size_t i = 0; i < 16; i += kLanes) {
-        const auto low = LoadCodes(at + i);
-        use(i, low);
-        use(16 + i, hn::ShiftRight<2>(low));
-        use(32 + i, hn::ShiftRight<4>(low));
-        use(48 + i, hn::ShiftRight<6>(low));
-      }
+  const uint8_t* at = AsCodes(planes[0]) + 8 * kBits * unit;
+  if constexpr (kBits == 8) {
+    for (size_t i = 0; i < 64; i += kLanes) use(i, LoadCodes(at + i), Above<0>());
+  } else if constexpr (kBits == 4) {
+    for (size_t i = 0; i < 32; i += kLanes) {
+      const VU32 q = LoadCodes(at + i);
+      use(i, q, Above<0>());
+      use(32 + i, q, Above<4>());
     }
+  } else if constexpr (kBits == 2) {
+    for (size_t i = 0; i < 16; i += kLanes) {
+      const VU32 q = LoadCodes(at + i);
+      use(i, q, Above<0>());
+      use(16 + i, q, Above<2>());
+      use(32 + i, q, Above<4>());
+      use(48 + i, q, Above<6>());
+    }
+  } else {
+    static_assert(kBits == 3);
+    // Codes are put together while they are bytes, two in each: columns j and 32 + j, 16 + j and 48 + j. Column 16 k +
+    // j has bit 2 of its code in bit 2 k of byte j for j < 8, in bit 2 k + 1 of byte j - 8 above.
+    const hn::Full128<uint8_t> d8;
+    const hn::Full128<uint16_t> d16;
+    const hn::Full128<uint64_t> d64;
+    at = AsCodes(planes[0]) + 16 * unit;
+    const auto low = hn::BitCast(d16, hn::LoadU(d8, at));
+    const auto eight = hn::Set(d64, Load<uint64_t>(planes[1] + 8 * unit));
+    const auto bits =
+        hn::BitCast(d16, hn::InterleaveLower(d64, eight, hn::BitCast(d64, hn::ShiftRight<1>(hn::BitCast(d16, eight)))));
+    const auto three = hn::Set(d16, 0x3333u), four = hn::Set(d16, 0x4444u);
+    const auto even = hn::Or(hn::And(low, three), hn::And(hn::ShiftLeft<2>(bits), four));
+    const auto odd = hn::Or(hn::And(hn::ShiftRight<2>(low), three), hn::And(bits, four));
+    const auto both = [&](size_t column, hn::Vec<decltype(d16)> codes) HWY_ATTR __attribute__((always_inline)) {
+      const auto bytes = hn::BitCast(d8, codes);
+#if HWY_TARGET <= HWY_AVX3
+      const VU32 q = hn::PromoteTo(DU32(), bytes);
+      use(column, q, Above<0>());
+      use(column + 32, q, Above<4>());
+#else
+      const DU8 half;
+      const VU32 q0 = hn::PromoteTo(DU32(), hn::LowerHalf(half, bytes));
+      const VU32 q1 = hn::PromoteTo(DU32(), hn::UpperHalf(half, bytes));
+      use(column, q0, Above<0>());
+      use(column + 8, q1, Above<0>());
+      use(column + 32, q0, Above<4>());
+      use(column + 40, q1, Above<4>());
+#endif
+    };
+    both(0, even);
+    both(16, odd);
   }
 }
 
-// Whole units; groups of whole units, or kGroups of them in a unit.
-template <int kBits, int kGroups, class Way, class Sink>
+// Whole units; groups of whole units, or, kShort, of 16 or 32 columns.
+template <int kBits, bool kShort, class Way, class Sink>
 void UnitValues(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
-  constexpr size_t kCols = kPackUnit / kGroups;
-  Way ways[4] = {Way(rule), Way(rule), Way(rule), Way(rule)};  // kGroups of them
+  constexpr size_t kCols = kShort ? 16 : kPackUnit;
+  Way ways[4] = {Way(rule), Way(rule), Way(rule), Way(rule)};  // one, or one for each 16 columns
   uint64_t unit = 0;
   Sink local = sink;  // its sums stay in registers
   for (GroupWalk walk(g, count); walk.columns() != 0; walk.Next()) {
     ways[0].Set(walk.formula());
-    for (int i = 1; i < kGroups; ++i) {
-      walk.Next();
+    for (size_t i = 1; kShort && i < 4; ++i) {
+      if (i % 2 == 0 || g.group_cols == 16) walk.Next();
       ways[i].Set(walk.formula());
     }
-    const uint64_t units = kGroups == 1 ? walk.columns() / kPackUnit : 1;
+    const uint64_t units = kShort ? 1 : walk.columns() / kPackUnit;
     for (const uint64_t end = unit + units; unit < end; ++unit) {
       ForUnit<kBits>(
-          planes, unit, [&](size_t i, VU32 q) HWY_ATTR __attribute__((always_inline)) {
-            local(kPackUnit * unit, i, ways[i / kCols].template At<true>(q));
+          planes, unit, [&](size_t i, VU32 q, auto above) HWY_ATTR __attribute__((always_inline)) {
+            local(kPackUnit * unit, i, ways[i / kCols].template At<decltype(above)::value, kBits == 8>(q));
           });
     }
   }
   sink = local;
 }
 #else
-#define INGOT_PACKED_UNITS 0
+#define INGOT_UNITS 0
 #endif
 
 // An operand for each column; group_cols is 1.
@@ -298,15 +332,17 @@ void ColumnValues(const ValueRule& rule, const GroupOperands& g, const uint8_t* 
     const Formula formula{at(g.s, g.s_step, i), at(g.z, g.z_step, i), at(g.o, g.o_step, i)};
     ByArithmetic<kPlain, kBook> way(rule);
     way.Set(formula);
-    Out::Store(way.template At<false>(LoadCodes(codes + i)), out + i);
+    Out::Store(way.template At<0, true>(LoadCodes(codes + i)), out + i);
   }
 }
 
 #undef INGOT_TABLES_OF_BYTES
 #if HWY_TARGET <= HWY_SSE4
 #define INGOT_TABLES_OF_BYTES 1
-// Up to 16 values of two bytes, looked up as two tables of bytes: 16-bit results at twice the rate of f32.
-template <class Format>
+// Up to 16 values of two bytes, looked up as two tables of bytes: 16-bit results at twice the rate of f32. Where
+// groups and stretch are multiples of 32 columns nothing is written beyond; then kStream, past the caches, if `out` is
+// at a line of the cache.
+template <class Format, bool kStream>
 void NarrowTableValues(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count,
                        uint16_t* out) {
   const hn::ScalableTag<uint8_t> d8;
@@ -320,7 +356,7 @@ void NarrowTableValues(const ValueRule& rule, const GroupOperands& g, const uint
     const __m512i table = _mm512_broadcast_i64x4(value(f, 0).raw);
     for (uint64_t i = 0; i < n; i += hn::Lanes(d16)) {
       const auto wide = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i)));
-      _mm512_storeu_si512(out + i, _mm512_permutexvar_epi16(wide, table));
+      StoreVector<kStream>(hn::Vec<decltype(d16)>{_mm512_permutexvar_epi16(wide, table)}, d16, out + i);
     }
 #else
     const hn::Full128<uint16_t> block16;
@@ -341,11 +377,11 @@ void NarrowTableValues(const ValueRule& rule, const GroupOperands& g, const uint
       const auto first = hn::BitCast(d16, hn::InterleaveLower(d8, low, high));
       const auto second = hn::BitCast(d16, hn::InterleaveUpper(d8, low, high));
 #if HWY_TARGET <= HWY_AVX2  // interleaving works within blocks of 16 bytes
-      hn::StoreU(hn::ConcatLowerLower(d16, second, first), d16, out + i);
-      hn::StoreU(hn::ConcatUpperUpper(d16, second, first), d16, out + i + hn::Lanes(d16));
+      StoreVector<kStream>(hn::ConcatLowerLower(d16, second, first), d16, out + i);
+      StoreVector<kStream>(hn::ConcatUpperUpper(d16, second, first), d16, out + i + hn::Lanes(d16));
 #else
-      hn::StoreU(first, d16, out + i);
-      hn::StoreU(second, d16, out + i + hn::Lanes(d16));
+      StoreVector<kStream>(first, d16, out + i);
+      StoreVector<kStream>(second, d16, out + i + hn::Lanes(d16));
 #endif
     }
 #endif
@@ -389,40 +425,69 @@ void ValuesAs(const ValueRule& rule, const GroupOperands& g, const uint8_t* code
 template <class Format>
 void ValuesAs16(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count, uint16_t* out) {
 #if INGOT_TABLES_OF_BYTES
-  if (rule.bits <= 4 && g.group_cols > 1) return NarrowTableValues<Format>(rule, g, codes, count, out);
+  if (rule.bits <= 4 && g.group_cols > 1) return NarrowTableValues<Format, false>(rule, g, codes, count, out);
 #endif
   ValuesAs<StoreNarrow<Format>>(rule, g, codes, count, out);
 }
 
-#if INGOT_PACKED_UNITS
-template <int kBits, int kGroups, class Sink>
+#if INGOT_UNITS
+template <int kBits, bool kShort, class Sink>
 void UnitValuesIn(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
   const bool plain = !rule.has_o && rule.arithmetic == DType::kF32 && rule.result == DType::kF32;
-  constexpr int kParts = (1 << kBits) > static_cast<int>(hn::MaxLanes(DF())) ? 2 : 1;
-  if (!plain) return UnitValues<kBits, kGroups, ByTable<false, kParts>>(rule, g, planes, count, sink);
-  if (kParts == 2 && !rule.has_book)
-    return UnitValues<kBits, kGroups, ByArithmetic<true, false>>(rule, g, planes, count, sink);
-  return UnitValues<kBits, kGroups, ByTable<true, kParts>>(rule, g, planes, count, sink);
+  if constexpr (kBits == 8) {
+    if (rule.has_book) return UnitValues<8, kShort, ByArithmetic<false, true>>(rule, g, planes, count, sink);
+    return plain ? UnitValues<8, kShort, ByArithmetic<true, false>>(rule, g, planes, count, sink)
+                 : UnitValues<8, kShort, ByArithmetic<false, false>>(rule, g, planes, count, sink);
+  } else {
+    constexpr int kParts = (1 << kBits) > static_cast<int>(hn::MaxLanes(DF())) ? 2 : 1;
+    if (!plain) return UnitValues<kBits, kShort, ByTable<false, kParts>>(rule, g, planes, count, sink);
+    if constexpr (kParts == 2) {
+      if (!rule.has_book) {
+        return g.ordinary ? UnitValues<kBits, kShort, ByScaledArithmetic>(rule, g, planes, count, sink)
+                          : UnitValues<kBits, kShort, ByArithmetic<true, false>>(rule, g, planes, count, sink);
+      }
+    }
+    UnitValues<kBits, kShort, ByTable<true, kParts>>(rule, g, planes, count, sink);
+  }
 }
 
 template <int kBits, class Sink>
 void UnitValuesOf(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
-  if (g.group_cols == 16) return UnitValuesIn<kBits, 4>(rule, g, planes, count, sink);
-  if (g.group_cols == 32) return UnitValuesIn<kBits, 2>(rule, g, planes, count, sink);
-  return UnitValuesIn<kBits, 1>(rule, g, planes, count, sink);
+  if (g.group_cols == 16 || g.group_cols == 32) return UnitValuesIn<kBits, true>(rule, g, planes, count, sink);
+  UnitValuesIn<kBits, false>(rule, g, planes, count, sink);
 }
 
-// The values of `count` columns, whole units of 2, 3 or 4 bits, to `sink`(column of the unit, column in it, values).
+// The values of `count` columns, whole units of `bits` = 2, 3, 4 or 8, to `sink`(column of the unit, column in it,
+// values).
 template <class Sink>
-void PackedValues(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
-  if (rule.bits == 2) return UnitValuesOf<2>(rule, g, planes, count, sink);
-  if (rule.bits == 3) return UnitValuesOf<3>(rule, g, planes, count, sink);
-  UnitValuesOf<4>(rule, g, planes, count, sink);
+void PackedValues(const ValueRule& rule, int bits, const GroupOperands& g, const FieldRows& planes, uint64_t count,
+                  Sink& sink) {
+  if (bits == 2) return UnitValuesOf<2>(rule, g, planes, count, sink);
+  if (bits == 3) return UnitValuesOf<3>(rule, g, planes, count, sink);
+  if (bits == 4) return UnitValuesOf<4>(rule, g, planes, count, sink);
+  UnitValuesOf<8>(rule, g, planes, count, sink);
 }
 
+template <bool kStream>
 struct StoreValues {
   float* out;
-  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) const { hn::StoreU(value, DF(), out + unit + i); }
+  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) const {
+    StoreVector<kStream>(value, DF(), out + unit + i);
+  }
+};
+// Of bytes, which come in the order of the columns.
+template <class Format, bool kStream>
+struct StoreNarrowValues {
+  uint16_t* out;
+  VF even;
+  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) {
+    constexpr size_t kLanes = hn::MaxLanes(DF());
+    if (i / kLanes % 2 == 0) {
+      even = value;
+    } else {
+      Format::template StorePair<kStream>(even, value, out + unit + i - kLanes);
+    }
+  }
 };
 // Dot products with kX rows of activations, which have zeros up to a whole unit.
 template <int kX>
@@ -434,6 +499,28 @@ struct DotValues {
     for (int n = 0; n < kX; ++n) sums[n][sum] = hn::MulAdd(value, hn::LoadU(DF(), x[n] + unit + i), sums[n][sum]);
   }
 };
+
+template <class Format, bool kStream>
+void NarrowUnits(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count, uint16_t* out) {
+  if (rule.bits <= 4 && g.group_cols % 32 == 0)
+    return NarrowTableValues<typename Format::Single, kStream>(rule, g, codes, count, out);
+  StoreNarrowValues<Format, kStream> sink{out, hn::Zero(DF())};
+  UnitValuesOf<8>(rule, g, {reinterpret_cast<const std::byte*>(codes)}, count, sink);
+}
+
+// Whole units of codes, one a byte, as `type` (kF32, kF16, kBF16). With kStream `out` is at a line of the cache.
+template <bool kStream>
+void ByteUnits(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count, DType type,
+               void* out) {
+  auto* narrow = static_cast<uint16_t*>(out);
+  if (type == DType::kF16) return NarrowUnits<Half, kStream>(rule, g, codes, count, narrow);
+  if (type == DType::kBF16) {
+    return g.ordinary ? NarrowUnits<OrdinaryBrain, kStream>(rule, g, codes, count, narrow)
+                      : NarrowUnits<Brain, kStream>(rule, g, codes, count, narrow);
+  }
+  StoreValues<kStream> sink{static_cast<float*>(out)};
+  UnitValuesOf<8>(rule, g, {reinterpret_cast<const std::byte*>(codes)}, count, sink);
+}
 #endif
 
 // Writes `count` values as `type` (kF32, kF16, kBF16). Reads and writes up to kSpill elements more.

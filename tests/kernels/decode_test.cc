@@ -2,6 +2,10 @@
 // columns, and ranges that begin and end anywhere.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,21 +19,27 @@
 namespace ingot::test {
 namespace {
 
-// On every target: into memory that begins and ends anywhere, past the caches or not, to each type; nothing is written
-// beyond the range.
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+// On every target: into memory that begins and ends anywhere (`offset` elements after a line of the cache), past the
+// caches or not, to each type; nothing is written beyond the range.
 template <typename T>
 void CheckType(const OwnedMatrix& m, uint64_t first, const std::vector<float>& expected, DType type, size_t offset) {
   const size_t count = expected.size();
   std::vector<T> narrow(count);
   NarrowFromF32(type, expected.data(), count, reinterpret_cast<std::byte*>(narrow.data()));
   for (const bool stream : {false, true}) {
-    std::vector<T> found(offset + count + 1, T{7});
-    DecodeTo(m.matrix, first, count, type, found.data() + offset, stream);
+    const size_t room = offset + count + 1;
+    const std::unique_ptr<T[], Free> found(static_cast<T*>(std::aligned_alloc(64, (room * sizeof(T) + 63) / 64 * 64)));
+    std::fill_n(found.get(), room, T{7});
+    DecodeTo(m.matrix, first, count, type, found.get() + offset, stream);
     CAPTURE(stream);
     REQUIRE(found[offset + count] == T{7});
     if (offset > 0) REQUIRE(found[offset - 1] == T{7});
     std::vector<float> wide(count), wanted(count);
-    WidenToF32(type, reinterpret_cast<const std::byte*>(found.data() + offset), count, wide.data());
+    WidenToF32(type, reinterpret_cast<const std::byte*>(found.get() + offset), count, wide.data());
     WidenToF32(type, reinterpret_cast<const std::byte*>(narrow.data()), count, wanted.data());
     REQUIRE(CountDifferences(wide, wanted) == 0);
   }
@@ -84,6 +94,34 @@ TEST_CASE("every width, group sizes around the packing unit") {
       l.s = Operand::Array(DType::kF16);
       l.z = Operand::Nested();
       CheckMatrix(dice.Fill(l), dice);
+    }
+  }
+}
+
+// What the widest kernels take: rows of whole units, groups of whole units or parts of one, memory at a line of the
+// cache. Operands have all magnitudes: where they leave the ordinary ones, shortcuts end.
+TEST_CASE("whole units") {
+  Dice dice(14);
+  for (int bits = 1; bits <= 8; ++bits) {
+    for (const uint64_t group : {16, 32, 64, 128, 192, 384}) {
+      for (const int extreme : {0, -39, -41, -101, -126, 99, 101, 120}) {
+        Linear l;
+        l.bits = bits, l.rows = 3, l.cols = 384, l.group_cols = group, l.codebook = dice.Below(4) == 0;
+        l.s = Operand::Array(DType::kF32);
+        if (dice.Half()) l.z = Operand::Array(DType::kF32);
+        if (dice.Below(4) == 0) l.o = Operand::Array(DType::kF32);
+        Numbers n = dice.Fill(l);
+        const auto operand = static_cast<size_t>(dice.Below(3));
+        for (float& f : n.groups[operand].array) {
+          if (extreme != 0 && dice.Below(8) == 0) f = std::ldexp(f, extreme);
+        }
+        const OwnedMatrix m(n);
+        CAPTURE(Describe(l, {}));
+        CAPTURE(extreme);
+        CheckRange(m, 0, 3 * 384);
+        CheckRange(m, 17 * 16, 3 * 384 - 17 * 16);
+        CheckRange(m, 17 * 64, 64);
+      }
     }
   }
 }
