@@ -198,26 +198,49 @@ HWY_INLINE VSum AddPairs(VSum sum, hn::Vec<DB16> pairs) {
 #endif
 }
 
-// sum + the products of four bytes a lane: u unsigned, at most `kMost`; s signed, not -128.
+// Without VNNI, unsigned bytes beyond 127 times signed ones overflow sums of two in 16 bits: such codes are taken less
+// 128, as signed bytes, and what that leaves out is added with the zero-point.
 template <int kMost>
-HWY_INLINE VSum AddProducts(VSum sum, VB u, VB s) {
-#if INGOT_VNNI
-  return VSum{_mm512_dpbusd_epi32(sum.raw, u.raw, s.raw)};
+inline constexpr bool kLess128 = !INGOT_VNNI && kMost * 254 >= 32768;
+
+template <int kMost>
+HWY_INLINE VB AsOperand(VB u) {
+  return kLess128<kMost> ? hn::Xor(u, hn::Set(DB(), uint8_t{0x80})) : u;
+}
+
+// The absolute value of signed bytes, and x with their sign.
+HWY_INLINE VB MagnitudeOf(VB w) {
+#if HWY_TARGET <= HWY_AVX3
+  return VB{_mm512_abs_epi8(w.raw)};
 #else
-  if constexpr (kMost * 254 < 32768) {
-    return AddPairs(sum, PairProducts(u, s));
-  } else {  // both halves of the byte
-    const DB d;
-    const auto low = hn::And(u, hn::Set(d, uint8_t{15}));
-    const auto high = hn::And(hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(DB32(), u))), hn::Set(d, uint8_t{15}));
-    const auto sixteen = hn::ShiftLeft<4>(AddPairs(hn::Zero(DSum()), PairProducts(high, s)));
-    return hn::Add(AddPairs(sum, PairProducts(low, s)), sixteen);
-  }
+  return VB{_mm256_abs_epi8(w.raw)};
+#endif
+}
+HWY_INLINE VB WithSignOf(VB w, VB x) {
+#if HWY_TARGET <= HWY_AVX3
+  return VB{_mm512_mask_sub_epi8(x.raw, _mm512_movepi8_mask(w.raw), _mm512_setzero_si512(), x.raw)};
+#else
+  return VB{_mm256_sign_epi8(x.raw, w.raw)};
 #endif
 }
 
+// sum + the products of four bytes a lane: u = AsOperand<kMost>(codes that are at most kMost); x signed, not -128.
+template <int kMost>
+HWY_INLINE VSum AddProducts(VSum sum, VB u, VB x) {
+#if INGOT_VNNI
+  return VSum{_mm512_dpbusd_epi32(sum.raw, u.raw, x.raw)};
+#else
+  if constexpr (kLess128<kMost>) return AddPairs(sum, PairProducts(MagnitudeOf(u), WithSignOf(u, x)));
+  return AddPairs(sum, PairProducts(u, x));
+#endif
+}
+
+// What a product's bytes are at most: a codebook's are of all values.
+template <int kBits, bool kBook>
+inline constexpr int kMostOf = kBook ? 255 : (1 << kBits) - 1;
+
 // sum + the products of a block's codes with `x`, kCols bytes in the order of the block's lanes. kBook: of the bytes
-// that `table` (of 16, in each block of 16 lanes) has for the codes.
+// that `table` (of 16, in each block of 16 lanes, AsOperand) has for the codes.
 template <int kBits, bool kBook, int v = 0>
 HWY_INLINE VSum AddBlock(VSum sum, const BlockCodes<kBits>& codes, const int8_t* x, VB table) {
   using B = Block<kBits>;
@@ -227,7 +250,8 @@ HWY_INLINE VSum AddBlock(VSum sum, const BlockCodes<kBits>& codes, const int8_t*
   if constexpr (kBook) {
     sum = AddProducts<255>(sum, hn::TableLookupBytes(table, codes.template Get<v>()), x_at(v));
   } else if constexpr (INGOT_VNNI || !kSumsFit16<kBits>) {
-    sum = AddProducts<(1 << kBits) - 1>(sum, codes.template Get<v>(), x_at(v));
+    constexpr int kMost = kMostOf<kBits, false>;
+    sum = AddProducts<kMost>(sum, AsOperand<kMost>(codes.template Get<v>()), x_at(v));
   } else {
     auto pairs = PairProducts(codes.template Get<0>(), x_at(0));
     if constexpr (B::kVectors > 1) pairs = hn::Add(pairs, PairProducts(codes.template Get<1>(), x_at(1)));

@@ -27,7 +27,7 @@ bool Multiply(const IntegerWeights& w, const Product& p) {
     if (block % w.group_cols != 0 || w.group_cols % 4 != 0 || block / w.group_cols > kSums) return false;
   }
   std::vector<BytesOfX> x;
-  for (uint64_t n = 0; n < p.x_rows; ++n) x.push_back(MakeBytes<kBits, kPlanes>(w, p.x + n * p.x_stride));
+  for (uint64_t n = 0; n < p.x_rows; ++n) x.push_back(MakeBytes<kBits, kBook, kPlanes>(w, p.x + n * p.x_stride));
   InEqualParts(w.slice.rows, 4, w.slice.rows * w.slice.columns, [&](uint64_t begin, uint64_t end) {
     uint64_t n = 0;
     if constexpr (kBits == 2 || kBits == 3 || kBits == 4 || kBits == 8) {  // the usual ones also by four activations

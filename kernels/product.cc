@@ -154,7 +154,9 @@ QuadsOfX MakeQuads(const float* x, uint64_t stride, uint64_t rows, uint64_t colu
   return q;
 }
 
-// The codes of a row of the slice as bytes, those of a codebook as its bytes, zeros up to a whole quad.
+// The codes of a row of the slice as bytes, those of a codebook as its bytes, as AsOperand<kMost> has them; up to a
+// whole quad.
+template <int kMost>
 void UnpackSliceRow(const IntegerWeights& w, uint64_t row, uint8_t* out) {
   const Linear& l = w.matrix->linear;
   const FieldRows fields = w.matrix->fields_at(w.slice.row + row, w.slice.column);
@@ -163,6 +165,7 @@ void UnpackSliceRow(const IntegerWeights& w, uint64_t row, uint8_t* out) {
     for (uint64_t k = 0; k < w.slice.columns; ++k) out[k] = w.book[out[k]];
   }
   for (uint64_t k = w.slice.columns; k % 4 != 0; ++k) out[k] = 0;
+  for (uint64_t k = 0; kLess128<kMost> && k < w.slice.columns; ++k) out[k] ^= 0x80;
 }
 
 template <int kMost>
@@ -180,11 +183,14 @@ void MultiplyBlock(const IntegerWeights& w, const QuadsOfX& x, const uint8_t* co
 }
 
 // Operands of the rows of a block; those of a codebook of bytes rewritten for them: s (c (u - 128) - z) - o =
-// c (s (u - (128 + z / c)) - o / c).
+// c (s (u - (128 + z / c)) - o / c). Of bytes less 128, so is z.
 class BlockOperandRows {
  public:
-  explicit BlockOperandRows(const IntegerWeights& w)
-      : w_(w), groups_(CeilDiv(w.slice.columns, w.group_cols)), first_(w.slice.column / w.matrix->linear.group_cols) {
+  BlockOperandRows(const IntegerWeights& w, bool less128)
+      : w_(w),
+        less_(less128 ? 128.0f : 0.0f),
+        groups_(CeilDiv(w.slice.columns, w.group_cols)),
+        first_(w.slice.column / w.matrix->linear.group_cols) {
     const uint64_t end = w.slice.row + w.slice.rows;
     const OperandRows::Which all[] = {OperandRows::kScale, OperandRows::kZeroPoint, OperandRows::kOffset};
     for (int i = 0; i < 3; ++i) {
@@ -198,9 +204,8 @@ class BlockOperandRows {
       for (int i = 0; i < 3; ++i) {
         const float* from = rows_[i].Row(w_.slice.row + row + r) + first_;
         float* to = values_[i].data() + r * groups_;
-        for (uint64_t g = 0; g < groups_; ++g) {
-          to[g] = !book || i == 0 ? from[g] : i == 1 ? 128.0f + from[g] / w_.book_scale : from[g] / w_.book_scale;
-        }
+        const float scale = book && i != 0 ? w_.book_scale : 1.0f, add = i != 1 ? 0.0f : (book ? 128.0f : 0.0f) - less_;
+        for (uint64_t g = 0; g < groups_; ++g) to[g] = add + from[g] / scale;
       }
     }
     return {values_[0].data(), values_[1].data(), values_[2].data(), groups_, w_.has_o};
@@ -208,14 +213,14 @@ class BlockOperandRows {
 
  private:
   const IntegerWeights& w_;
+  float less_;
   uint64_t groups_, first_;
   OperandRows rows_[3];
   std::vector<float> values_[3];
 };
 
-bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const SparsePart& sparse) {
-  if (w.group_cols % 4 != 0 && w.group_cols < w.slice.columns) return false;
-  const int most = w.matrix->linear.codebook ? 255 : (1 << w.matrix->linear.bits) - 1;
+template <int kMost>
+void MultiplyManyOf(const IntegerWeights& w, const Product& p, const SparsePart& sparse) {
   for (uint64_t first = 0; first < p.x_rows; first += kActivationsAtOnce) {
     const uint64_t count = std::min(kActivationsAtOnce, p.x_rows - first);
     const QuadsOfX x = MakeQuads(p.x + first * p.x_stride, p.x_stride, count, w.slice.columns, w.group_cols);
@@ -223,17 +228,12 @@ bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const Spars
     tbb::parallel_for(tbb::blocked_range<uint64_t>(0, blocks, 1), [&](const tbb::blocked_range<uint64_t>& range) {
       const auto codes = hwy::AllocateAligned<uint8_t>(kBlockRows * codes_stride);
       const Float32s sums = hwy::AllocateAligned<float>(kBlockRows * x.padded);
-      BlockOperandRows operands(w);
+      BlockOperandRows operands(w, kLess128<kMost>);
       for (uint64_t block = range.begin(); block < range.end(); ++block) {
         const uint64_t row = block * kBlockRows, rows = std::min(kBlockRows, w.slice.rows - row);
-        for (uint64_t r = 0; r < rows; ++r) UnpackSliceRow(w, row + r, codes.get() + r * codes_stride);
+        for (uint64_t r = 0; r < rows; ++r) UnpackSliceRow<kMost>(w, row + r, codes.get() + r * codes_stride);
         std::memset(sums.get(), 0, rows * x.padded * sizeof(float));
-        const BlockOperands fetched = operands.Fetch(row, rows);
-        if (most < 64) {
-          MultiplyBlock<63>(w, x, codes.get(), codes_stride, rows, fetched, sums.get());
-        } else {
-          MultiplyBlock<255>(w, x, codes.get(), codes_stride, rows, fetched, sums.get());
-        }
+        MultiplyBlock<kMost>(w, x, codes.get(), codes_stride, rows, operands.Fetch(row, rows), sums.get());
         for (uint64_t r = 0; r < rows; ++r) {
           float* sum = sums.get() + r * x.padded;
           for (uint64_t n = 0; n < count; ++n) sum[n] *= x.scales[n] * w.book_scale;
@@ -246,6 +246,12 @@ bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const Spars
       }
     });
   }
+}
+
+bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const SparsePart& sparse) {
+  if (w.group_cols % 4 != 0 && w.group_cols < w.slice.columns) return false;
+  const bool wide = w.matrix->linear.codebook || w.matrix->linear.bits > 6;
+  wide ? MultiplyManyOf<255>(w, p, sparse) : MultiplyManyOf<63>(w, p, sparse);
   return true;
 }
 #else
