@@ -71,15 +71,15 @@ HWY_INLINE float Dot(const float* a, const float* b, uint64_t count) {
 void MultiplyFew(const RowDecoder& decode, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
   InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
     const Float32s w = hwy::AllocateAligned<float>(slice.columns);
-    const SparseRows rest(sparse, begin, end - begin);
     for (uint64_t row = begin; row < end; ++row) {
       decode(row, 1, w.get());
       for (uint64_t n = 0; n < p.x_rows; ++n) {
         float& y = p.y[n * p.y_stride + row];
-        const float sum = Dot(w.get(), p.x + n * p.x_stride, slice.columns) + (sparse.empty() ? 0.0f : rest.Of(row, n));
+        const float sum = Dot(w.get(), p.x + n * p.x_stride, slice.columns);
         y = p.add ? y + sum : sum;
       }
     }
+    if (!sparse.empty()) SparseRows(sparse, begin, end - begin).AddTo(p.y, p.y_stride);
   });
 }
 
@@ -108,7 +108,7 @@ void MultiplyManyF32(const RowDecoder& decode, const MatrixSlice& slice, const P
         }
         if (!sparse.empty()) {
           const SparseRows rest(sparse, row, rows);
-          for (uint64_t r = 0; r < rows; ++r) rest.AddTo(row + r, first, count, sums.get() + r * padded);
+          for (uint64_t r = 0; r < rows; ++r) rest.AddRowTo(row + r, first, count, sums.get() + r * padded);
         }
         StoreTransposed(sums.get(), padded, rows, count, p.y + first * p.y_stride + row, p.y_stride, p.add);
       }
@@ -240,7 +240,7 @@ void MultiplyManyOf(const IntegerWeights& w, const Product& p, const SparsePart&
         }
         if (!sparse.empty()) {
           const SparseRows rest(sparse, row, rows);
-          for (uint64_t r = 0; r < rows; ++r) rest.AddTo(row + r, first, count, sums.get() + r * x.padded);
+          for (uint64_t r = 0; r < rows; ++r) rest.AddRowTo(row + r, first, count, sums.get() + r * x.padded);
         }
         StoreTransposed(sums.get(), x.padded, rows, count, p.y + first * p.y_stride + row, p.y_stride, p.add);
       }
@@ -318,12 +318,8 @@ bool CanQuantize(const float* x, uint64_t stride, uint64_t rows, uint64_t column
 // Adds what is not in the integers to the results of few rows.
 void AddSparse(const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
   if (sparse.empty()) return;
-  InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
-    const SparseRows rest(sparse, begin, end - begin);
-    for (uint64_t row = begin; row < end; ++row) {
-      for (uint64_t n = 0; n < p.x_rows; ++n) p.y[n * p.y_stride + row] += rest.Of(row, n);
-    }
-  });
+  InEqualParts(slice.rows, 8, slice.rows * slice.columns,
+               [&](uint64_t begin, uint64_t end) { SparseRows(sparse, begin, end - begin).AddTo(p.y, p.y_stride); });
 }
 
 // Few rows of activations with the weights' values, made and multiplied in registers.

@@ -43,19 +43,17 @@ class SparseRows {
  public:
   SparseRows(const SparsePart& part, uint64_t first, uint64_t count);
 
-  // The sum for row `row` of the slice and row `n` of the activations.
-  float Of(uint64_t row, uint64_t n) const;
-  // sums[i] += that of row first_x + i of the activations, i < count.
-  void AddTo(uint64_t row, uint64_t first_x, uint64_t count, float* sums) const;
+  // Adds it to the results of all these rows, for few rows of activations: one after the other.
+  void AddTo(float* y, uint64_t y_stride) const;
+  // sums[i] += that of row `row` of the slice and row first_x + i of the activations, i < count.
+  void AddRowTo(uint64_t row, uint64_t first_x, uint64_t count, float* sums) const;
 
  private:
-  void DecodeLarge(uint64_t count);
-  // Calls use(column of the slice, value, some number that counts up) for the outliers of a row.
-  template <class Use>
-  void ForOutliers(uint64_t row, const Use& use) const;
+  void DecodeLarge();
+  const float* LargeOf(uint64_t row) const { return large_.data() + (row - first_) * part_.large_.size(); }
 
   const SparsePart& part_;
-  uint64_t first_;
+  uint64_t first_, count_;
   std::vector<float> large_;  // weights, [row][large column]
 };
 
