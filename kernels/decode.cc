@@ -118,7 +118,7 @@ class Decoder {
 #if INGOT_UNITS
   // Whether columns [begin, begin + count) of a row are whole units, each of one group, two or four.
   bool AreUnits(uint64_t row, uint64_t begin, uint64_t count) const;
-  // Columns for which that is so. kStream: past the caches, to a line of the cache.
+  // Columns for which that is so. kStream: past the caches.
   template <bool kStream>
   void Units(const GroupOperands& g, uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type,
              void* out);
@@ -140,6 +140,7 @@ class Decoder {
   // Logical columns [begin, begin + count) of a row as f32, rounded to the result type, for encodings with t, h or a
   // permutation.
   void Logical(uint64_t row, uint64_t begin, uint64_t count, float* out);
+  uint64_t StreamLines(uint64_t bytes, std::byte* out);
 
   const EncodedMatrix& m_;
   ValueRule rule_;
@@ -153,7 +154,8 @@ class Decoder {
   HWY_ALIGN float book_[kBookSize];
   HWY_ALIGN uint8_t codes_[kPiece + kPackUnit + kSpill];
   HWY_ALIGN float piece_[kPiece + kSpill];
-  HWY_ALIGN float narrow_[kPiece + kSpill];
+  HWY_ALIGN float column_scales_[kPiece + kSpill];  // t of a piece
+  HWY_ALIGN std::byte lines_[4 * (kPiece + kSpill) + 64];
 };
 
 const float* OperandWindow::At(const EncodedMatrix& m, int number, uint64_t first, uint64_t count, uint64_t limit) {
@@ -289,8 +291,7 @@ template <bool kStream>
 void Decoder::Units(const GroupOperands& g, uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule,
                     DType type, void* out) {
   if (type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4) {
-    StoreValues<kStream> sink{static_cast<float*>(out)};
-    PackedValues(rule, rule.bits, g, m_.fields_at(row, begin), count, sink);
+    WideUnits<kStream>(rule, rule.bits, g, m_.fields_at(row, begin), count, out);
   } else {
     const uint8_t* codes = rule.bits == 8 ? AsCodes(m_.fields_at(row, begin)[0]) : Codes(row, begin, count);
     ByteUnits<kStream>(rule, g, codes, count, type, out);
@@ -304,7 +305,7 @@ uint64_t Decoder::StoredUnits(uint64_t row, uint64_t begin, uint64_t count, cons
   const bool packed = rule.bits == 8 || (type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4);
   const uint64_t most = packed ? std::min(kStretch, m_.linear.group_cols * kWindow / 2) : kPiece;
   count = std::min(count, most) / kPackUnit * kPackUnit;
-  if (!AreUnits(row, begin, count) || (stream && reinterpret_cast<uintptr_t>(out) % 64 != 0)) return 0;
+  if (!AreUnits(row, begin, count) || (stream && reinterpret_cast<uintptr_t>(out) % 4 != 0)) return 0;
   const GroupOperands g = Operands(row, begin, count);
   if (stream) {
     Units<true>(g, row, begin, count, rule, type, out);
@@ -350,9 +351,10 @@ void Decoder::Logical(uint64_t row, uint64_t begin, uint64_t count, float* out) 
     for (uint64_t i = 0; i < count; i += lanes)
       hn::StoreU(RoundTo(l.arithmetic, hn::Mul(hn::LoadU(df, out + i), t)), df, out + i);
   } else if (l.t.form == OperandForm::kArray) {
-    WidenToF32(l.t.type, m_.t.data() + begin * InfoOf(l.t.type).size, count, narrow_);
+    WidenToF32(l.t.type, m_.t.data() + begin * InfoOf(l.t.type).size, count, column_scales_);
     for (uint64_t i = 0; i < count; i += lanes)
-      hn::StoreU(RoundTo(l.arithmetic, hn::Mul(hn::LoadU(df, out + i), hn::LoadU(df, narrow_ + i))), df, out + i);
+      hn::StoreU(RoundTo(l.arithmetic, hn::Mul(hn::LoadU(df, out + i), hn::LoadU(df, column_scales_ + i))), df,
+                 out + i);
   }
   if (l.outliers != OutlierForm::kNone) reference::AddOutliers(m_, row, begin, begin + count, out);
   if (l.result != DType::kF32) {
@@ -375,50 +377,56 @@ void StreamCopy(const std::byte* from, uint64_t bytes, std::byte* to) {
   std::memcpy(to + i, from + i, bytes - i);
 }
 
+// Writes all whole lines of the cache of `bytes` bytes in lines_, which belong to `out`, and moves the rest to the
+// front. Returns how many bytes were written.
+uint64_t Decoder::StreamLines(uint64_t bytes, std::byte* out) {
+  const uint64_t rest = std::min<uint64_t>(bytes, (reinterpret_cast<uintptr_t>(out) + bytes) % 64);
+  StreamCopy(lines_, bytes - rest, out);
+  std::memmove(lines_, lines_ + bytes - rest, rest);
+  return bytes - rest;
+}
+
 void Decoder::Decode(uint64_t first, uint64_t count, DType type, std::byte* out, bool stream) {
   const Linear& l = m_.linear;
-  const uint64_t size = InfoOf(type).size, per_line = 64 / size;
+  const uint64_t size = InfoOf(type).size;
   const bool simple = !l.permutation && l.t.form == OperandForm::kAbsent && l.outliers == OutlierForm::kNone;
   // Rows of whole units and groups that follow each other are as one row.
   const bool flat = simple && (m_.nested || l.cols % kPackUnit == 0) && l.group_rows == 1 && l.cols % l.group_cols == 0;
   const uint64_t cols = flat ? l.rows * l.cols : l.cols;
   ValueRule rule = rule_;
   if (simple) rule.result = l.result;
+  uint64_t held = 0;  // bytes in lines_ that belong to `out`
   for (uint64_t row = first / cols, column = first % cols; count > 0;) {
     uint64_t n = std::min(count, cols - column);
-    const uint64_t whole = simple ? StoredUnits(row, column, n, rule, type, stream, out) : 0;
+    const uint64_t whole = simple && held == 0 ? StoredUnits(row, column, n, rule, type, stream, out) : 0;
     if (whole != 0) {
-      out += whole * size, count -= whole, column += whole;
-      if (column == cols) ++row, column = 0;
-      continue;
-    }
-    n = std::min(n, kPiece - column % kPackUnit);
-    if (stream) n = std::min(n, kPiece - reinterpret_cast<uintptr_t>(out) / size % per_line);  // ends with a line
-    const bool direct = simple && !stream && count > kSpill;
-    if (direct) n = std::min(n, count - kSpill);  // the end goes by way of the buffer
-    if (direct) {
-      Stored(row, column, n, rule, type, out);
+      n = whole, out += n * size;
     } else {
-      const void* from = piece_;
+      n = std::min(n, kPiece - column % kPackUnit);
+      const bool direct = simple && !stream && count > kSpill;
+      if (direct) n = std::min(n, count - kSpill);  // the end goes by way of the buffer
+      std::byte* to = direct ? out : lines_ + held;
       if (simple) {
-        Stored(row, column, n, rule, type, piece_);
+        Stored(row, column, n, rule, type, to);
       } else {
         Logical(row, column, n, piece_);
-        if (type != DType::kF32) {
-          NarrowFromF32(type, piece_, n, reinterpret_cast<std::byte*>(narrow_));
-          from = narrow_;
-        }
+        NarrowFromF32(type, piece_, n, to);
       }
-      if (stream) {
+      if (direct) {
+        out += n * size;
+      } else if (stream) {
         PrefetchCodes(row, column + n, n);
-        StreamCopy(static_cast<const std::byte*>(from), n * size, out);
+        const uint64_t written = StreamLines(held + n * size, out);
+        out += written, held += n * size - written;
       } else {
-        std::memcpy(out, from, n * size);
+        std::memcpy(out, lines_, n * size);
+        out += n * size;
       }
     }
-    out += n * size, count -= n, column += n;
+    count -= n, column += n;
     if (column == cols) ++row, column = 0;
   }
+  std::memcpy(out, lines_, held);
   if (stream) hwy::FlushStream();
 }
 

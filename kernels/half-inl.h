@@ -8,6 +8,8 @@
 #endif
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "format/bytes.h"
 #include "hwy/highway.h"
@@ -51,14 +53,52 @@ HWY_INLINE void StoreAnywhere(VU16 value, std::byte* at) {
 #endif
 }
 
-template <bool kStream, class D, class V, class T>
-HWY_INLINE void StoreVector(V v, D d, T* out) {
-  if constexpr (kStream) {
-    hn::Stream(v, d, out);
-  } else {
-    hn::StoreU(v, d, out);
+#if HWY_TARGET <= HWY_AVX2
+// Writes vectors that follow each other past the caches, to any multiple of four bytes: each vector in memory is put
+// together of two where they do not lie at multiples of their size. What is not a whole one at the ends is stored
+// plainly; nothing else is touched.
+class LineWriter {
+ public:
+  explicit HWY_INLINE LineWriter(void* out)
+      : at_(static_cast<std::byte*>(out)), shift_(reinterpret_cast<uintptr_t>(out) / 4 % kLanes), head_(shift_ != 0) {
+    HWY_ALIGN int32_t from[kLanes];
+    for (size_t i = 0; i < kLanes; ++i) from[i] = static_cast<int32_t>((i + kLanes - shift_) % kLanes);
+    rotation_ = hn::SetTableIndices(DU32(), from);
+    old_ = hn::FirstN(DU32(), shift_);
+    before_ = hn::Zero(DU32());
   }
-}
+  HWY_INLINE void Write(VU32 vector) {
+    const DU32 d;
+    const VU32 rotated = hn::TableLookupLanes(vector, rotation_);
+    if (head_) {
+      Plain(vector, at_, kLanes - shift_);
+      head_ = false;
+    } else {
+      const VU32 whole = hn::IfThenElse(old_, before_, rotated);
+      hn::Stream(whole, d, reinterpret_cast<uint32_t*>(at_ - 4 * shift_));
+    }
+    before_ = rotated;
+    at_ += 4 * kLanes;
+  }
+  HWY_INLINE void Finish() { Plain(before_, at_ - 4 * shift_, shift_); }
+
+ private:
+  static constexpr size_t kLanes = hn::MaxLanes(DU32());
+  // The first `count` lanes.
+  static HWY_INLINE void Plain(VU32 vector, std::byte* to, size_t count) {
+    HWY_ALIGN uint32_t lanes[kLanes];
+    hn::Store(vector, DU32(), lanes);
+    std::memcpy(to, lanes, 4 * count);
+  }
+
+  std::byte* at_;
+  size_t shift_;  // lanes from a multiple of a vector's size to `out`
+  bool head_;     // the first vector is to come, and not a whole one
+  decltype(hn::SetTableIndices(DU32(), static_cast<const int32_t*>(nullptr))) rotation_;
+  hn::Mask<DU32> old_;
+  VU32 before_;
+};
+#endif
 
 struct Half {
   using Single = Half;
@@ -101,29 +141,27 @@ struct Half {
   }
 
 #if HWY_TARGET <= HWY_AVX2
-  // `low`, then `high`; with kStream at a multiple of their size.
-  template <bool kStream>
-  static HWY_INLINE void StorePair(VF low, VF high, uint16_t* out) {
-    StoreVector<kStream>(Narrow(low), DU16(), out);
-    StoreVector<kStream>(Narrow(high), DU16(), out + hn::Lanes(DF()));
+  // `low`, then `high`.
+  static HWY_INLINE VU32 Pair(VF low, VF high) {
+#if HWY_TARGET <= HWY_AVX3
+    return VU32{_mm512_inserti64x4(_mm512_castsi256_si512(Narrow(low).raw), Narrow(high).raw, 1)};
+#else
+    return VU32{_mm256_inserti128_si256(_mm256_castsi128_si256(Narrow(low).raw), Narrow(high).raw, 1)};
+#endif
   }
 #endif
 };
 
 #if HWY_TARGET <= HWY_AVX2
 // The upper halves of the lanes, those of `low` first.
-template <bool kStream>
-HWY_INLINE void StoreUpperHalves(VU32 low, VU32 high, uint16_t* out) {
+HWY_INLINE VU32 UpperHalves(VU32 low, VU32 high) {
 #if HWY_TARGET <= HWY_AVX3
   HWY_ALIGN static constexpr uint16_t kOdd[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
                                                   33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
-  const __m512i odd = _mm512_load_si512(kOdd);
-  const hn::Repartition<uint16_t, DU32> d16;
-  StoreVector<kStream>(hn::Vec<decltype(d16)>{_mm512_permutex2var_epi16(low.raw, odd, high.raw)}, d16, out);
+  return VU32{_mm512_permutex2var_epi16(low.raw, _mm512_load_si512(kOdd), high.raw)};
 #else
   const __m256i both = _mm256_packus_epi32(_mm256_srli_epi32(low.raw, 16), _mm256_srli_epi32(high.raw, 16));
-  const hn::Repartition<uint16_t, DU32> d16;
-  StoreVector<kStream>(hn::Vec<decltype(d16)>{_mm256_permute4x64_epi64(both, 0xD8)}, d16, out);
+  return VU32{_mm256_permute4x64_epi64(both, 0xD8)};
 #endif
 }
 #endif
@@ -149,10 +187,7 @@ struct Brain {
   static HWY_INLINE VU16 Narrow(VF value) { return hn::TruncateTo(DU16(), hn::ShiftRight<16>(RoundedOrNan(value))); }
 
 #if HWY_TARGET <= HWY_AVX2
-  template <bool kStream>
-  static HWY_INLINE void StorePair(VF low, VF high, uint16_t* out) {
-    StoreUpperHalves<kStream>(RoundedOrNan(low), RoundedOrNan(high), out);
-  }
+  static HWY_INLINE VU32 Pair(VF low, VF high) { return UpperHalves(RoundedOrNan(low), RoundedOrNan(high)); }
 #endif
 };
 
@@ -160,10 +195,7 @@ struct Brain {
 // bf16 of values of which none is a NaN.
 struct OrdinaryBrain {
   using Single = Brain;
-  template <bool kStream>
-  static HWY_INLINE void StorePair(VF low, VF high, uint16_t* out) {
-    StoreUpperHalves<kStream>(Brain::Rounded(low), Brain::Rounded(high), out);
-  }
+  static HWY_INLINE VU32 Pair(VF low, VF high) { return UpperHalves(Brain::Rounded(low), Brain::Rounded(high)); }
 };
 #endif
 

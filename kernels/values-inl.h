@@ -340,8 +340,7 @@ void ColumnValues(const ValueRule& rule, const GroupOperands& g, const uint8_t* 
 #if HWY_TARGET <= HWY_SSE4
 #define INGOT_TABLES_OF_BYTES 1
 // Up to 16 values of two bytes, looked up as two tables of bytes: 16-bit results at twice the rate of f32. Where
-// groups and stretch are multiples of 32 columns nothing is written beyond; then kStream, past the caches, if `out` is
-// at a line of the cache.
+// groups and stretch are multiples of 32 columns nothing is written beyond, and kStream, past the caches, is possible.
 template <class Format, bool kStream>
 void NarrowTableValues(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count,
                        uint16_t* out) {
@@ -349,6 +348,16 @@ void NarrowTableValues(const ValueRule& rule, const GroupOperands& g, const uint
   const hn::Repartition<uint16_t, decltype(d8)> d16;
   const auto value = [&](const Formula& f, size_t i)
                          HWY_ATTR { return Format::Narrow(f.Any(rule, hn::Load(DF(), rule.book + i))); };
+#if INGOT_UNITS
+  LineWriter lines(out);
+#endif
+  // Vectors come in their order, but for what was written beyond a group's end.
+  const auto store = [&](hn::Vec<decltype(d16)> vector, uint64_t i) HWY_ATTR {
+#if INGOT_UNITS
+    if constexpr (kStream) return lines.Write(hn::BitCast(DU32(), vector));
+#endif
+    hn::StoreU(vector, d16, out + i);
+  };
   for (GroupWalk walk(g, count); walk.columns() != 0; walk.Next()) {
     const uint64_t n = walk.columns();
     const Formula f = walk.formula();
@@ -356,7 +365,7 @@ void NarrowTableValues(const ValueRule& rule, const GroupOperands& g, const uint
     const __m512i table = _mm512_broadcast_i64x4(value(f, 0).raw);
     for (uint64_t i = 0; i < n; i += hn::Lanes(d16)) {
       const auto wide = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + i)));
-      StoreVector<kStream>(hn::Vec<decltype(d16)>{_mm512_permutexvar_epi16(wide, table)}, d16, out + i);
+      store(hn::Vec<decltype(d16)>{_mm512_permutexvar_epi16(wide, table)}, i);
     }
 #else
     const hn::Full128<uint16_t> block16;
@@ -377,16 +386,19 @@ void NarrowTableValues(const ValueRule& rule, const GroupOperands& g, const uint
       const auto first = hn::BitCast(d16, hn::InterleaveLower(d8, low, high));
       const auto second = hn::BitCast(d16, hn::InterleaveUpper(d8, low, high));
 #if HWY_TARGET <= HWY_AVX2  // interleaving works within blocks of 16 bytes
-      StoreVector<kStream>(hn::ConcatLowerLower(d16, second, first), d16, out + i);
-      StoreVector<kStream>(hn::ConcatUpperUpper(d16, second, first), d16, out + i + hn::Lanes(d16));
+      store(hn::ConcatLowerLower(d16, second, first), i);
+      store(hn::ConcatUpperUpper(d16, second, first), i + hn::Lanes(d16));
 #else
-      StoreVector<kStream>(first, d16, out + i);
-      StoreVector<kStream>(second, d16, out + i + hn::Lanes(d16));
+      store(first, i);
+      store(second, i + hn::Lanes(d16));
 #endif
     }
 #endif
     codes += n, out += n;
   }
+#if INGOT_UNITS
+  if (kStream) lines.Finish();
+#endif
 }
 #else
 #define INGOT_TABLES_OF_BYTES 0
@@ -468,24 +480,47 @@ void PackedValues(const ValueRule& rule, int bits, const GroupOperands& g, const
   UnitValuesOf<8>(rule, g, planes, count, sink);
 }
 
+// As LineWriter, without its purpose.
+class PlainWriter {
+ public:
+  explicit HWY_INLINE PlainWriter(void* out) : out_(static_cast<uint32_t*>(out)) {}
+  HWY_INLINE void Write(VU32 vector) {
+    hn::StoreU(vector, DU32(), out_);
+    out_ += hn::MaxLanes(DU32());
+  }
+  HWY_INLINE void Finish() {}
+
+ private:
+  uint32_t* out_;
+};
 template <bool kStream>
+using ValueWriter = std::conditional_t<kStream, LineWriter, PlainWriter>;
+
 struct StoreValues {
   float* out;
-  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) const {
-    StoreVector<kStream>(value, DF(), out + unit + i);
+  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) const { hn::StoreU(value, DF(), out + unit + i); }
+};
+// Whole units past the caches, once all vectors of one are there.
+struct StreamValues {
+  LineWriter writer;
+  VF values[kPackUnit / hn::MaxLanes(DF())];
+  HWY_INLINE void operator()(uint64_t, size_t i, VF value) {
+    constexpr size_t kLanes = hn::MaxLanes(DF());
+    values[i / kLanes] = value;
+    if (i + kLanes < kPackUnit) return;  // the last vector comes last
+    for (const VF& v : values) writer.Write(hn::BitCast(DU32(), v));
   }
 };
 // Of bytes, which come in the order of the columns.
 template <class Format, bool kStream>
 struct StoreNarrowValues {
-  uint16_t* out;
+  ValueWriter<kStream> writer;
   VF even;
-  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) {
-    constexpr size_t kLanes = hn::MaxLanes(DF());
-    if (i / kLanes % 2 == 0) {
+  HWY_INLINE void operator()(uint64_t, size_t i, VF value) {
+    if (i / hn::MaxLanes(DF()) % 2 == 0) {
       even = value;
     } else {
-      Format::template StorePair<kStream>(even, value, out + unit + i - kLanes);
+      writer.Write(Format::Pair(even, value));
     }
   }
 };
@@ -504,11 +539,26 @@ template <class Format, bool kStream>
 void NarrowUnits(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count, uint16_t* out) {
   if (rule.bits <= 4 && g.group_cols % 32 == 0)
     return NarrowTableValues<typename Format::Single, kStream>(rule, g, codes, count, out);
-  StoreNarrowValues<Format, kStream> sink{out, hn::Zero(DF())};
+  StoreNarrowValues<Format, kStream> sink{ValueWriter<kStream>(out), hn::Zero(DF())};
   UnitValuesOf<8>(rule, g, {reinterpret_cast<const std::byte*>(codes)}, count, sink);
+  sink.writer.Finish();
 }
 
-// Whole units of codes, one a byte, as `type` (kF32, kF16, kBF16). With kStream `out` is at a line of the cache.
+// Whole units of `bits` = 2, 3, 4 or 8 as f32.
+template <bool kStream>
+void WideUnits(const ValueRule& rule, int bits, const GroupOperands& g, const FieldRows& planes, uint64_t count,
+               void* out) {
+  if constexpr (kStream) {
+    StreamValues sink{LineWriter(out), {}};
+    PackedValues(rule, bits, g, planes, count, sink);
+    sink.writer.Finish();
+  } else {
+    StoreValues sink{static_cast<float*>(out)};
+    PackedValues(rule, bits, g, planes, count, sink);
+  }
+}
+
+// Whole units of codes, one a byte, as `type` (kF32, kF16, kBF16).
 template <bool kStream>
 void ByteUnits(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count, DType type,
                void* out) {
@@ -518,8 +568,7 @@ void ByteUnits(const ValueRule& rule, const GroupOperands& g, const uint8_t* cod
     return g.ordinary ? NarrowUnits<OrdinaryBrain, kStream>(rule, g, codes, count, narrow)
                       : NarrowUnits<Brain, kStream>(rule, g, codes, count, narrow);
   }
-  StoreValues<kStream> sink{static_cast<float*>(out)};
-  UnitValuesOf<8>(rule, g, {reinterpret_cast<const std::byte*>(codes)}, count, sink);
+  WideUnits<kStream>(rule, 8, g, {reinterpret_cast<const std::byte*>(codes)}, count, out);
 }
 #endif
 
