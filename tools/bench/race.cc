@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <thread>
+#include <utility>
 
 #include "tools/signals.h"
 
@@ -17,7 +19,7 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 // One side of a race: its windows and the best of them.
 class Side {
  public:
-  explicit Side(const Work& work) : work_(work) {
+  explicit Side(Work work) : work_(std::move(work)) {
     constexpr double kWindow = 50e-6;
     work_.run();  // once for the caches
     const auto start = Clock::now();
@@ -34,40 +36,44 @@ class Side {
   double best() const { return best_; }
 
  private:
-  const Work& work_;
+  Work work_;
   int repeat_ = 1;
   double best_ = 1e30;
 };
 
 }  // namespace
 
-Times Race(const Work& work, const Work& yardstick, const Effort& effort) {
-  Side a(work), b(yardstick);
+std::vector<double> Race(const std::vector<Work>& all, const Effort& effort) {
+  std::vector<Side> sides(all.begin(), all.end());
   const auto start = Clock::now();
   for (int round = 0;; ++round) {
     const double elapsed = SecondsSince(start);
     const bool slow = round > 1 && elapsed / round > effort.slow;
     if (round > 0 && (StopRequested() || slow || (round >= effort.rounds && elapsed >= effort.seconds))) break;
-    a.Window();
-    b.Window();
+    for (Side& side : sides) {
+      if (effort.pause > 0) std::this_thread::sleep_for(std::chrono::duration<double>(effort.pause));
+      side.Window();
+    }
   }
-  return {a.best(), b.best()};
+  std::vector<double> best;
+  for (const Side& side : sides) best.push_back(side.best());
+  return best;
 }
 
-Times Bench::Measure(const Work& work, const Work& yardstick) const {
-  return Race(work, yardstick, quick_ ? Effort{0.002, 2, 0} : Effort{});
+std::vector<double> Bench::Measure(const Work& work, const Work& yardstick) const {
+  return Race({work, yardstick}, quick_ ? Effort{0.002, 2, 0, 0} : Effort{});
 }
 
 void Bench::AddRate(const Label& label, const Work& work, const Work& yardstick, const char* unit) {
-  const Times times = Measure(work, yardstick);
-  const double value = work.amount / times.work / 1e9, other = yardstick.amount / times.yardstick / 1e9;
+  const std::vector<double> seconds = Measure(work, yardstick);
+  const double value = work.amount / seconds[0] / 1e9, other = yardstick.amount / seconds[1] / 1e9;
   figures_.push_back({label.section, label.row, label.column, value, unit, label.yardstick, other, value / other});
 }
 
 void Bench::AddTime(const Label& label, const Work& work, const Work& yardstick) {
-  const Times times = Measure(work, yardstick);
-  figures_.push_back({label.section, label.row, label.column, times.work * 1e3, "ms", label.yardstick,
-                      times.yardstick * 1e3, times.yardstick / times.work});
+  const std::vector<double> seconds = Measure(work, yardstick);
+  figures_.push_back({label.section, label.row, label.column, seconds[0] * 1e3, "ms", label.yardstick, seconds[1] * 1e3,
+                      seconds[1] / seconds[0]});
 }
 
 std::string ThreadsText(int threads) { return fmt::format("{} thread{}", threads, threads == 1 ? "" : "s"); }

@@ -1,4 +1,5 @@
-// How the benchmark times: a piece of work and its yardstick in turns, the best of many short windows of each.
+// How the benchmark times: a piece of work and what it is compared with in turns, the best of many short windows of
+// each.
 #pragma once
 
 #include <functional>
@@ -11,9 +12,10 @@ namespace ingot::bench {
 
 // What a measurement may take.
 struct Effort {
-  double seconds = 0.2;  // of both pieces of work together
+  double seconds = 0.3;  // of all pieces of work together
   int rounds = 7;        // at least, but where a round takes longer than `slow` seconds
   double slow = 2;
+  double pause = 0;  // seconds of sleep before a window: threads of the one before may still wait in a loop
 };
 
 // A piece of work: run() once does `amount` of it, in bytes or operations.
@@ -22,12 +24,9 @@ struct Work {
   std::function<void()> run;
 };
 
-// Seconds of one run of each, in their best windows.
-struct Times {
-  double work = 0, yardstick = 0;
-};
-// Runs both in turns, in windows of at least 50 microseconds. Ends early on Ctrl-C.
-Times Race(const Work& work, const Work& yardstick, const Effort& effort);
+// Runs all in turns, in windows of at least 50 microseconds: seconds of one run of each, in its best window. Ends early
+// on Ctrl-C.
+std::vector<double> Race(const std::vector<Work>& all, const Effort& effort);
 
 // One measured figure: a cell of its section's table.
 struct Figure {
@@ -63,7 +62,7 @@ class Bench {
   void AddTime(const Label& label, const Work& work, const Work& yardstick);
 
  private:
-  Times Measure(const Work& work, const Work& yardstick) const;
+  std::vector<double> Measure(const Work& work, const Work& yardstick) const;
 
   bool quick_;
   int threads_;
