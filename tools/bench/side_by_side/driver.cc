@@ -30,7 +30,8 @@ struct Options {
   const char* native_base = nullptr;
   std::string ingot_file, gguf_file;
 
-  Effort effort() const { return {seconds, seconds < 0.1 ? 1 : 5, 3, threads > 1 ? 0.003 : 0}; }
+  // ggml's threads wait in a loop for some milliseconds after each product.
+  Effort effort() const { return {seconds, seconds < 0.1 ? 1 : 5, 3, threads > 1 ? 0.03 : 0}; }
 };
 
 struct Case {
