@@ -54,6 +54,22 @@ def products(measurements, threads):
                   "Gmac/s (packed GB/s)"), rows)
 
 
+def summary(measured):
+    """A row for each kind of weights, a cell for each measurement: Ingot's 1e9 values (times rows) a second, and the ratio to the best ggml."""
+    cells = {}
+    for section, measurements in measured.items():
+        if not section.startswith(("dequantize", "products")):
+            continue
+        mode, _, threads = section.partition(" ")
+        for m in measurements:
+            ours = m["seconds"]["ingot" if mode == "dequantize" else "ingot int8"]
+            column = f"decode, {m['what']}" if mode == "dequantize" else f"{m['what']}, {threads} thread{'s' * (threads != '1')}"
+            cells[label(m), column] = f"{m['values'] / ours / 1e9:.1f} **{best_peer(m['seconds'])[1] / ours:.2f}**"
+    rows, columns = (list(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
+    columns.sort(key=lambda column: not column.startswith("decode"))
+    return table(("weights", *columns), [(row, *(cells.get((row, column), "") for column in columns)) for row in rows])
+
+
 def opened(measurements):
     names = [name for name in measurements[0]["seconds"] if name != "ingot"]
     rows = []
