@@ -39,5 +39,6 @@ void AddValidate(CLI::App& app, Runner& runner);
 void AddExport(CLI::App& app, Runner& runner);
 void AddDiff(CLI::App& app, Runner& runner);
 void AddPresets(CLI::App& app, Runner& runner);
+void AddBench(CLI::App& app, Runner& runner);
 
 }  // namespace ingot

@@ -43,8 +43,8 @@ constexpr const char* kFooter =
     "  NO_COLOR       no colours on a terminal";
 
 using AddFunction = void (*)(CLI::App& app, Runner& runner);
-constexpr std::array<AddFunction, 7> kCommands = {
-    &AddConvert, &AddInspect, &AddValidate, &AddExport, &AddDiff, &AddEdit, &AddPresets,
+constexpr std::array<AddFunction, 8> kCommands = {
+    &AddConvert, &AddInspect, &AddValidate, &AddExport, &AddDiff, &AddEdit, &AddPresets, &AddBench,
 };
 
 int ReportError(const Error& error) {

@@ -38,8 +38,9 @@ int TerminalColumns() {
 
 }  // namespace
 
-Progress::Progress(std::string what, bool quiet)
+Progress::Progress(std::string what, bool quiet, Of of)
     : what_(std::move(what)),
+      of_(of),
       quiet_(quiet),
       terminal_(IsTerminal(STDERR_FILENO)),
       start_(Clock::now()),
@@ -63,8 +64,10 @@ bool Progress::Update(uint64_t done, uint64_t total) {
   const double rate = static_cast<double>(done) / elapsed;
   const double share = total == 0 ? 1 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   const double left = done == 0 ? 1e9 : elapsed * (1 - share) / share;
-  const std::string numbers = fmt::format("{:3.0f} %  {} of {}  {}/s  {} left", 100 * share, HumanBytes(done),
-                                          HumanBytes(total), HumanBytes(static_cast<uint64_t>(rate)), TimeText(left));
+  const std::string amount = of_ == Of::kSteps ? fmt::format("{} of {}", done, total)
+                                               : fmt::format("{} of {}  {}/s", HumanBytes(done), HumanBytes(total),
+                                                             HumanBytes(static_cast<uint64_t>(rate)));
+  const std::string numbers = fmt::format("{:3.0f} %  {}  {} left", 100 * share, amount, TimeText(left));
   if (!terminal_) {
     WriteError(fmt::format("{}: {}\n", what_, numbers));
     return true;

@@ -13,8 +13,10 @@ namespace ingot {
 // The line on a terminal is gone when the object is. Use from one thread at a time.
 class Progress {
  public:
+  // What the work is counted in.
+  enum class Of { kBytes, kSteps };
   // `what` is what is going on: "exporting".
-  Progress(std::string what, bool quiet);
+  Progress(std::string what, bool quiet, Of of = Of::kBytes);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -33,6 +35,7 @@ class Progress {
   void Clear();
 
   std::string what_;
+  Of of_;
   bool quiet_, terminal_, shown_ = false;
   Clock::time_point start_, last_;
 };

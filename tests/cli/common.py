@@ -16,7 +16,7 @@ INVALID = ROOT / "tests" / "vectors" / "invalid"
 SAFETENSORS = ROOT / "tests" / "fixtures" / "safetensors"
 PYTORCH = ROOT / "tests" / "fixtures" / "pytorch"
 MODEL = ROOT / "models" / "austen-llama"
-COMMANDS = ("convert", "inspect", "validate", "export", "diff", "edit", "presets")
+COMMANDS = ("convert", "inspect", "validate", "export", "diff", "edit", "presets", "bench")
 
 INGOT = None  # the binary; set by test_cli.py
 
