@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -54,24 +55,52 @@ inline constexpr size_t kVectorBytes = hn::MaxLanes(DB());
 
 // ---- activations
 
+// The bits of the largest magnitude; those of a NaN are above an infinity's.
+HWY_INLINE uint32_t LargestMagnitude(const float* x, uint64_t count) {
+  const DU32 d;
+  const size_t lanes = hn::Lanes(d);
+  const auto magnitude = [&](uint64_t i) HWY_ATTR {
+    return hn::And(hn::BitCast(d, hn::LoadU(DF(), x + i)), hn::Set(d, 0x7FFFFFFFu));
+  };
+  VU32 m0 = hn::Zero(d), m1 = m0;
+  uint64_t i = 0;
+  for (; i + 2 * lanes <= count; i += 2 * lanes) m0 = hn::Max(m0, magnitude(i)), m1 = hn::Max(m1, magnitude(i + lanes));
+  uint32_t most = hn::GetLane(hn::MaxOfLanes(d, hn::Max(m0, m1)));
+  for (; i < count; ++i) most = std::max(most, std::bit_cast<uint32_t>(x[i]) & 0x7FFFFFFFu);
+  return most;
+}
+
 // Integers of one row by its absolute maximum: 8 bits, or 15 as 128 hi + lo. Natural order. Returns the scale.
 template <int kPlanes>
 float QuantizeRow(const float* x, uint64_t count, int8_t* hi, int8_t* lo) {
-  float most = 0.0f;
-  for (uint64_t i = 0; i < count; ++i) most = std::max(most, std::abs(x[i]));
+  const auto most = std::bit_cast<float>(LargestMagnitude(x, count));
   constexpr float kMost = kPlanes == 1 ? 127.0f : 127.0f * 128.0f + 63.0f;
   const float inverse = most == 0.0f ? 0.0f : kMost / most;
-  for (uint64_t i = 0; i < count; ++i) {
+  const DF df;
+  const hn::Rebind<int32_t, DF> di;
+  const hn::Rebind<int8_t, DF> d8;
+  const auto quantize = [&](VF values, int8_t* high, int8_t* low) HWY_ATTR {
     // An overflowing inverse of a tiny maximum is caught here.
-    const float scaled = std::min(std::max(x[i] * inverse, -kMost), kMost);
-    const int q = static_cast<int>(scaled + (scaled < 0 ? -0.5f : 0.5f));
+    const VF scaled = hn::Min(hn::Max(hn::Mul(values, hn::Set(df, inverse)), hn::Set(df, -kMost)), hn::Set(df, kMost));
+    const auto q = hn::ConvertTo(di, hn::Add(scaled, hn::CopySign(hn::Set(df, 0.5f), scaled)));  // half away from 0
     if constexpr (kPlanes == 1) {
-      hi[i] = static_cast<int8_t>(q);
+      hn::StoreU(hn::DemoteTo(d8, q), d8, high);
     } else {
-      const int high = (q + 64) >> 7;
-      hi[i] = static_cast<int8_t>(high);
-      lo[i] = static_cast<int8_t>(q - 128 * high);
+      const auto upper = hn::ShiftRight<7>(hn::Add(q, hn::Set(di, 64)));
+      hn::StoreU(hn::DemoteTo(d8, upper), d8, high);
+      hn::StoreU(hn::DemoteTo(d8, hn::Sub(q, hn::ShiftLeft<7>(upper))), d8, low);
     }
+  };
+  const size_t lanes = hn::Lanes(df);
+  uint64_t i = 0;
+  for (; i + lanes <= count; i += lanes) quantize(hn::LoadU(df, x + i), hi + i, kPlanes == 1 ? nullptr : lo + i);
+  if (i < count) {
+    HWY_ALIGN float rest[hn::MaxLanes(DF())] = {};
+    HWY_ALIGN int8_t high[hn::MaxLanes(DF())], low[hn::MaxLanes(DF())];
+    std::copy(x + i, x + count, rest);
+    quantize(hn::Load(df, rest), high, low);
+    std::copy(high, high + (count - i), hi + i);
+    if constexpr (kPlanes == 2) std::copy(low, low + (count - i), lo + i);
   }
   return most / kMost;
 }
@@ -228,11 +257,25 @@ HWY_INLINE VB WithSignOf(VB w, VB x) {
 template <int kMost>
 HWY_INLINE VSum AddProducts(VSum sum, VB u, VB x) {
 #if INGOT_VNNI
-  return VSum{_mm512_dpbusd_epi32(sum.raw, u.raw, x.raw)};
+  // Not the intrinsic: g++ 12 copies its operand and stores each sum of a tile in every iteration.
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(u.raw), "v"(x.raw));
+  return sum;
 #else
   if constexpr (kLess128<kMost>) return AddPairs(sum, PairProducts(MagnitudeOf(u), WithSignOf(u, x)));
   return AddPairs(sum, PairProducts(u, x));
 #endif
+}
+
+HWY_INLINE int SumOfBytes(const int8_t* x, uint64_t count) {
+  VSum sums = hn::Zero(DSum());
+  uint64_t i = 0;
+  for (; i + kVectorBytes <= count; i += kVectorBytes) {
+    const auto bytes = hn::BitCast(DB(), hn::LoadU(hn::RebindToSigned<DB>(), x + i));
+    sums = AddProducts<1>(sums, hn::Set(DB(), uint8_t{1}), bytes);
+  }
+  int sum = hn::GetLane(hn::SumOfLanes(DSum(), sums));
+  for (; i < count; ++i) sum += x[i];
+  return sum;
 }
 
 // What a product's bytes are at most: a codebook's are of all values.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -146,8 +147,8 @@ QuadsOfX MakeQuads(const float* x, uint64_t stride, uint64_t rows, uint64_t colu
     q.scales[n] = QuantizeRow<1>(x + n * stride, columns, bytes.data(), nullptr);
     PackQuads(bytes.data(), columns, n, q.quads, q.panels.get());
     for (uint64_t g = 0; g < groups; ++g) {
-      int sum = 0;
-      for (uint64_t k = g * group_cols; k < std::min(columns, (g + 1) * group_cols); ++k) sum += bytes[k];
+      const uint64_t begin = g * group_cols, end = std::min(columns, begin + group_cols);
+      const int sum = SumOfBytes(bytes.data() + begin, end - begin);
       q.sums[(n / kPanel * groups + g) * kPanel + n % kPanel] = static_cast<float>(sum);
     }
   });
@@ -166,6 +167,19 @@ void UnpackSliceRow(const IntegerWeights& w, uint64_t row, uint8_t* out) {
   }
   for (uint64_t k = w.slice.columns; k % 4 != 0; ++k) out[k] = 0;
   for (uint64_t k = 0; kLess128<kMost> && k < w.slice.columns; ++k) out[k] ^= 0x80;
+}
+
+// Asks for the codes of some rows, for which there is time while others are multiplied.
+void PrefetchRows(const IntegerWeights& w, uint64_t row, uint64_t rows) {
+  const Linear& l = w.matrix->linear;
+  const auto widths = FieldWidths(l.bits);
+  for (uint64_t r = row; r < row + rows; ++r) {
+    const FieldRows fields = w.matrix->fields_at(w.slice.row + r, w.slice.column);
+    for (size_t f = 0; f < widths.size(); ++f) {
+      const uint64_t bytes = PackedRowBytes(w.slice.columns, widths[f]);
+      for (uint64_t i = 0; i < bytes; i += 64) __builtin_prefetch(fields[f] + i, 0, 2);
+    }
+  }
 }
 
 template <int kMost>
@@ -232,6 +246,7 @@ void MultiplyManyOf(const IntegerWeights& w, const Product& p, const SparsePart&
       for (uint64_t block = range.begin(); block < range.end(); ++block) {
         const uint64_t row = block * kBlockRows, rows = std::min(kBlockRows, w.slice.rows - row);
         for (uint64_t r = 0; r < rows; ++r) UnpackSliceRow<kMost>(w, row + r, codes.get() + r * codes_stride);
+        if (row + rows < w.slice.rows) PrefetchRows(w, row + rows, std::min(kBlockRows, w.slice.rows - row - rows));
         std::memset(sums.get(), 0, rows * x.padded * sizeof(float));
         MultiplyBlock<kMost>(w, x, codes.get(), codes_stride, rows, operands.Fetch(row, rows), sums.get());
         for (uint64_t r = 0; r < rows; ++r) {
@@ -254,8 +269,11 @@ bool MultiplyManyIntegers(const IntegerWeights& w, const Product& p, const Spars
   wide ? MultiplyManyOf<255>(w, p, sparse) : MultiplyManyOf<63>(w, p, sparse);
   return true;
 }
+
+uint32_t MagnitudeOfRow(const float* x, uint64_t count) { return LargestMagnitude(x, count); }
 #else
 bool MultiplyManyIntegers(const IntegerWeights&, const Product&, const SparsePart&) { return false; }
+uint32_t MagnitudeOfRow(const float*, uint64_t) { return 0x7F800000u; }  // nothing is multiplied as integers
 #endif
 
 }  // namespace HWY_NAMESPACE
@@ -267,6 +285,7 @@ namespace ingot {
 
 HWY_EXPORT(MultiplyRowsF32);
 HWY_EXPORT(MultiplyManyIntegers);
+HWY_EXPORT(MagnitudeOfRow);
 
 namespace {
 
@@ -303,14 +322,8 @@ StoredX MakeStored(const EncodedMatrix& w, MatrixSlice& slice, const Product& p)
 // overflows.
 bool CanQuantize(const float* x, uint64_t stride, uint64_t rows, uint64_t columns) {
   for (uint64_t n = 0; n < rows; ++n) {
-    float most = 0.0f;
-    bool finite = true;
-    for (uint64_t c = 0; c < columns; ++c) {
-      const float a = std::abs(x[n * stride + c]);
-      finite &= a <= 0x1p120f;
-      most = std::max(most, a);
-    }
-    if (!finite || (most != 0.0f && most < 0x1p-100f)) return false;
+    const auto most = std::bit_cast<float>(HWY_DYNAMIC_DISPATCH(MagnitudeOfRow)(x + n * stride, columns));
+    if (!(most <= 0x1p120f) || (most != 0.0f && most < 0x1p-100f)) return false;
   }
   return true;
 }
