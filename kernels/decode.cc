@@ -92,6 +92,8 @@ class Decoder {
       constants_[i] = o.form == OperandForm::kConstant ? o.constant : i == 0 ? 1.0f : 0.0f;
     }
     ordinary_ &= Ordinary(constants_, 3);
+    for (int i = 0; i < 3 && l.group_count() > 1; ++i)
+      alike_ &= m.operand(i).form == OperandForm::kAbsent || m.operand(i).form == OperandForm::kConstant;
     limit_ = (last / l.cols / l.group_rows + 1) * l.groups_across();
   }
 
@@ -145,7 +147,8 @@ class Decoder {
   const EncodedMatrix& m_;
   ValueRule rule_;
   uint64_t limit_;
-  bool ordinary_;  // codebook and constants
+  bool ordinary_;      // codebook and constants
+  bool alike_ = true;  // groups have the same operands
   std::array<OperandWindow, 3> windows_;
   std::array<Floats, 3> columns_;  // operands of short groups, one for each column
   Floats stored_row_;              // with a permutation
@@ -240,8 +243,8 @@ const float* Decoder::Operand(int number, uint64_t group, uint64_t groups, uint6
 
 GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count) {
   const Linear& l = m_.linear;
-  const uint64_t first = begin / l.group_cols, last = (begin + count - 1) / l.group_cols;
-  const uint64_t group = row / l.group_rows * l.groups_across() + first, groups = last - first + 1;
+  const uint64_t first = alike_ ? 0 : begin / l.group_cols, last = alike_ ? 0 : (begin + count - 1) / l.group_cols;
+  const uint64_t group = alike_ ? 0 : row / l.group_rows * l.groups_across() + first, groups = last - first + 1;
   const bool by_column = l.group_cols < kShortGroup && groups > 1;
   GroupOperands g;
   g.ordinary = ordinary_;
@@ -284,7 +287,7 @@ void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x
 bool Decoder::AreUnits(uint64_t row, uint64_t begin, uint64_t count) const {
   const uint64_t cols = m_.linear.group_cols, end = begin + count;
   if (count == 0 || count % kPackUnit != 0 || begin % kPackUnit != 0 || (row != 0 && m_.nested)) return false;
-  return cols % kPackUnit == 0 || cols == 32 || cols == 16 || begin / cols == (end - 1) / cols;
+  return alike_ || cols % kPackUnit == 0 || cols == 32 || cols == 16 || begin / cols == (end - 1) / cols;
 }
 
 template <bool kStream>
@@ -303,8 +306,11 @@ uint64_t Decoder::StoredUnits(uint64_t row, uint64_t begin, uint64_t count, cons
                               bool stream, void* out) {
 #if INGOT_UNITS
   const bool packed = rule.bits == 8 || (type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4);
-  const uint64_t most = packed ? std::min(kStretch, m_.linear.group_cols * kWindow / 2) : kPiece;
+  const uint64_t most = !packed ? kPiece : alike_ ? kStretch : std::min(kStretch, m_.linear.group_cols * kWindow / 2);
   count = std::min(count, most) / kPackUnit * kPackUnit;
+  // Codebooks of two to sixteen entries are looked up as tables of 16 bits; short groups have none here.
+  const bool gathers = type != DType::kF32 && rule.has_book && rule.bits <= 4 && m_.linear.group_cols % 32 != 0;
+  if (gathers && !alike_) return 0;
   if (!AreUnits(row, begin, count) || (stream && reinterpret_cast<uintptr_t>(out) % 4 != 0)) return 0;
   const GroupOperands g = Operands(row, begin, count);
   if (stream) {
@@ -391,7 +397,8 @@ void Decoder::Decode(uint64_t first, uint64_t count, DType type, std::byte* out,
   const uint64_t size = InfoOf(type).size;
   const bool simple = !l.permutation && l.t.form == OperandForm::kAbsent && l.outliers == OutlierForm::kNone;
   // Rows of whole units and groups that follow each other are as one row.
-  const bool flat = simple && (m_.nested || l.cols % kPackUnit == 0) && l.group_rows == 1 && l.cols % l.group_cols == 0;
+  const bool in_order = alike_ || (l.group_rows == 1 && l.cols % l.group_cols == 0);
+  const bool flat = simple && in_order && (m_.nested || l.cols % kPackUnit == 0);
   const uint64_t cols = flat ? l.rows * l.cols : l.cols;
   ValueRule rule = rule_;
   if (simple) rule.result = l.result;

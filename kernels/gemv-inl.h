@@ -173,9 +173,9 @@ class RowProducts {
         if (kX == 1 && per_group_ == 2) return CoarseOf < kX == 1 ? 2 : 0 > (rows, result);
         return CoarseOf<0>(rows, result);
       case Sums::kBlock:
-        return w_.varies ? Fine<true, true>(rows, result) : Fine<false, true>(rows, result);
+        return FineOf<true>(rows, result);
       default:
-        return w_.varies ? Fine<true, false>(rows, result) : Fine<false, false>(rows, result);
+        return FineOf<false>(rows, result);
     }
   }
 
@@ -184,11 +184,18 @@ class RowProducts {
 
   template <size_t kPerGroup>
   HWY_INLINE void CoarseOf(const RowOfW* rows, float* result) const {
-    return w_.varies ? Coarse<true, kPerGroup>(rows, result) : Coarse<false, kPerGroup>(rows, result);
+    if (!w_.varies) return Coarse<0, kPerGroup>(rows, result);
+    return w_.has_o ? Coarse<2, kPerGroup>(rows, result) : Coarse<1, kPerGroup>(rows, result);
+  }
+  template <bool kBlock>
+  HWY_INLINE void FineOf(const RowOfW* rows, float* result) const {
+    if (!w_.varies) return Fine<0, kBlock>(rows, result);
+    return w_.has_o ? Fine<2, kBlock>(rows, result) : Fine<1, kBlock>(rows, result);
   }
 
-  // Groups of whole blocks: kPerGroup of them, or, 0, per_group_.
-  template <bool kVaries, size_t kPerGroup>
+  // kVaries: 1, zero-points have an array, 2, offsets too (or instead). Groups of whole blocks: kPerGroup of them, or,
+  // 0, per_group_.
+  template <int kVaries, size_t kPerGroup>
   HWY_NOINLINE void Coarse(const RowOfW* in, float* result) const {
     VF totals[kRows][kX];
     RowOfW rows[kRows];
@@ -220,7 +227,7 @@ class RowProducts {
   }
 
   // The last group, where it is a part of one or ends with a part of a block.
-  template <bool kVaries>
+  template <int kVaries>
   HWY_NOINLINE void LastGroup(const RowOfW& row, size_t group, Totals& totals) const {
     VSum sum[kX][kPlanes];
     Start(group, sum);
@@ -250,21 +257,22 @@ class RowProducts {
     }
   }
 
-  template <bool kVaries>
+  template <int kVaries>
   HWY_INLINE void Finish(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, const RowOfW& row,
                          size_t group) const {
     const DF df;
     const VF s = hn::Set(df, row.s[group]);
     VF z = s, o = s;
-    if constexpr (kVaries) z = hn::Set(df, row.z[group]), o = hn::Set(df, row.o[group]);
+    if constexpr (kVaries != 0) z = hn::Set(df, row.z[group]);
+    if constexpr (kVaries == 2) o = hn::Set(df, row.o[group]);
     FinishVector<kVaries>(totals, sum, place, s, z, o);
   }
 
   // total + s (sum - z X) - o X, X the sums of x at `place`.
-  template <bool kVaries>
+  template <int kVaries>
   HWY_INLINE void FinishVector(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, VF s, VF z, VF o) const {
     const DF df;
-    if constexpr (kBook && kVaries) {  // s (c (u - 128) - z) - o = c (s (u - (128 + z / c)) - o / c)
+    if constexpr (kBook && kVaries != 0) {  // s (c (u - 128) - z) - o = c (s (u - (128 + z / c)) - o / c)
       const VF inverse = hn::Set(df, 1.0f / w_.book_scale);
       z = hn::MulAdd(z, inverse, hn::Set(df, 128.0f));
       o = hn::Mul(o, inverse);
@@ -273,17 +281,17 @@ class RowProducts {
       VF value = hn::ConvertTo(df, sum[n][0]);
       if constexpr (kPlanes == 2)
         value = hn::MulAdd(value, hn::Set(df, 128.0f), hn::ConvertTo(df, sum[n][kPlanes - 1]));
-      if constexpr (kVaries) {
+      if constexpr (kVaries != 0) {
         const VF x = hn::Load(df, x_[n].sums.get() + place * kSums);
         value = hn::NegMulAdd(z, x, value);
-        totals[n] = hn::NegMulAdd(o, x, totals[n]);
+        if constexpr (kVaries == 2) totals[n] = hn::NegMulAdd(o, x, totals[n]);
       }
       totals[n] = hn::MulAdd(s, value, totals[n]);
     }
   }
 
   // Groups smaller than a block: the lanes of a vector belong to several. kBlock: each lane to the same in all vectors.
-  template <bool kVaries, bool kBlock>
+  template <int kVaries, bool kBlock>
   HWY_NOINLINE void Fine(const RowOfW* in, float* result) const {
     VF totals[kRows][kX];
     RowOfW rows[kRows];
@@ -307,17 +315,19 @@ class RowProducts {
     Reduce(totals, result);
   }
 
-  template <bool kVaries, bool kBlock>
+  template <int kVaries, bool kBlock>
   HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, size_t group, Totals& totals) const {
     const DF df;
     const VF s = hn::LoadU(df, row.s + group);
     VF z = s, o = s;
-    if constexpr (kVaries) z = hn::LoadU(df, row.z + group), o = hn::LoadU(df, row.o + group);
+    if constexpr (kVaries != 0) z = hn::LoadU(df, row.z + group);
+    if constexpr (kVaries == 2) o = hn::LoadU(df, row.o + group);
     if constexpr (kBlock) {
       VSum sum[kX][kPlanes];
       Start(x_block, sum);
       Add(row, block, x_block, sum);
-      FinishVector<kVaries>(totals, sum, x_block, Spread<0>(s), kVaries ? Spread<0>(z) : z, kVaries ? Spread<0>(o) : o);
+      FinishVector<kVaries>(totals, sum, x_block, Spread<0>(s), kVaries != 0 ? Spread<0>(z) : z,
+                            kVaries == 2 ? Spread<0>(o) : o);
     } else {
       const BlockCodes<kBits> codes(row.fields, block);
       FineVector<kVaries, 0>(codes, x_block, s, z, o, totals);
@@ -328,7 +338,7 @@ class RowProducts {
   HWY_INLINE VF Spread(VF operands) const {
     return hn::TableLookupLanes(operands, hn::SetTableIndices(DF(), lane_group_[v]));
   }
-  template <bool kVaries, int v>
+  template <int kVaries, int v>
   HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, VF s, VF z, VF o, Totals& totals) const {
     VB u = codes.template Get<v>();
     u = kBook ? hn::TableLookupBytes(table_, u) : AsOperand<kMostOf<kBits, kBook>>(u);
@@ -341,7 +351,8 @@ class RowProducts {
         sum[n][p] = AddProducts<kMostOf<kBits, kBook>>(sum[n][p], u, x);
       }
     }
-    FinishVector<kVaries>(totals, sum, place, Spread<v>(s), kVaries ? Spread<v>(z) : z, kVaries ? Spread<v>(o) : o);
+    FinishVector<kVaries>(totals, sum, place, Spread<v>(s), kVaries != 0 ? Spread<v>(z) : z,
+                          kVaries == 2 ? Spread<v>(o) : o);
     if constexpr (v + 1 < static_cast<int>(B::kVectors)) FineVector<kVaries, v + 1>(codes, x_block, s, z, o, totals);
   }
 

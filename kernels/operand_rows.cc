@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "format/packing.h"
 #include "kernels/decode.h"
 #include "kernels/widen.h"
 
@@ -9,6 +10,11 @@ namespace ingot {
 namespace {
 
 constexpr uint64_t kElementsAtOnce = 2048;
+
+void Prefetch(ByteSpan bytes, uint64_t first, uint64_t size) {
+  const uint64_t end = std::min<uint64_t>(bytes.size(), first + size);
+  for (uint64_t i = first; i < end; i += 64) __builtin_prefetch(bytes.data() + i, 0, 2);
+}
 
 }  // namespace
 
@@ -33,10 +39,19 @@ void OperandRows::Fetch(uint64_t group_row) {
   end_ = std::min(group_rows_end_, group_row + std::max<uint64_t>(1, kElementsAtOnce / across_));
   const uint64_t at = first_ * across_, count = (end_ - first_) * across_;
   const Operand& o = matrix_->operand(which_);
+  // Those that come next are asked for while the rows of these are at work: waiting for them took a tenth of a
+  // product's time.
   if (o.form == OperandForm::kArray) {
-    WidenToF32(o.type, matrix_->operand_array(which_).data() + at * InfoOf(o.type).size, count, values_.data());
+    const uint64_t size = InfoOf(o.type).size;
+    const ByteSpan array = matrix_->operand_array(which_);
+    WidenToF32(o.type, array.data() + at * size, count, values_.data());
+    Prefetch(array, (at + count) * size, count * size);
   } else {
-    DecodeElements(matrix_->nested_operand(which_), at, count, values_.data());
+    const EncodedMatrix& child = matrix_->nested_operand(which_);
+    DecodeElements(child, at, count, values_.data());
+    const auto widths = FieldWidths(child.linear.bits);
+    for (size_t f = 0; f < widths.size(); ++f)
+      Prefetch(child.codes[f], PackedRowBytes(at + count, widths[f]), PackedRowBytes(count, widths[f]));
   }
 }
 

@@ -57,11 +57,24 @@ HWY_INLINE VF RoundTo(DType type, VF v) {
   return v;
 }
 
+// What the formula is made of: all in f32, without and with offsets (absent operands are neutral there), or whatever.
+enum class Terms { kPlain, kOffset, kAny };
+HWY_INLINE Terms TermsOf(const ValueRule& rule) {
+  if (rule.arithmetic != DType::kF32 || rule.result != DType::kF32) return Terms::kAny;
+  return rule.has_o ? Terms::kOffset : Terms::kPlain;
+}
+
 // The operations on a vector whose lanes share a group (or have an operand each).
 struct Formula {
   VF s, z, o;
 
-  HWY_INLINE VF Plain(VF w) const { return hn::Mul(s, hn::Sub(w, z)); }  // no offset, all in f32
+  template <Terms kTerms>
+  HWY_INLINE VF Value(const ValueRule& rule, VF w) const {
+    if constexpr (kTerms == Terms::kPlain) return Plain(w);
+    if constexpr (kTerms == Terms::kOffset) return hn::Sub(Plain(w), o);
+    return Any(rule, w);
+  }
+  HWY_INLINE VF Plain(VF w) const { return hn::Mul(s, hn::Sub(w, z)); }
   HWY_INLINE VF Any(const ValueRule& rule, VF w) const {
     if (rule.has_z) w = RoundTo(rule.arithmetic, hn::Sub(w, z));
     if (rule.has_s) w = RoundTo(rule.arithmetic, hn::Mul(s, w));
@@ -90,8 +103,8 @@ HWY_INLINE VU32 LoadCodes(const uint8_t* codes) { return hn::PromoteTo(DU32(), h
 
 // ---- ways to a value: each is set to a group, then gives the values of a vector of codes
 
-// Codes or entries of a codebook in memory, then the operations. kPlain: f32 throughout and no offset.
-template <bool kPlain, bool kBook>
+// Codes or entries of a codebook in memory, then the operations.
+template <Terms kTerms, bool kBook>
 struct ByArithmetic {
   const ValueRule& rule;
   VU32 mask;
@@ -111,16 +124,18 @@ struct ByArithmetic {
     } else {
       m = hn::ConvertTo(DF(), hn::BitCast(DI32(), q));
     }
-    return kPlain ? formula.Plain(m) : formula.Any(rule, m);
+    return formula.Value<kTerms>(rule, m);
   }
 };
 
 // s (w - z) of 4-bit codes that need no shift: those in the upper half of a byte are 16 w, with z 16 times and s a
 // sixteenth as large. All scaling is exact where the operands are ordinary.
+template <Terms kTerms>
 struct ByScaledArithmetic {
+  const ValueRule& rule;
   Formula low, high;
 
-  explicit HWY_INLINE ByScaledArithmetic(const ValueRule&) : low(), high() {}
+  explicit HWY_INLINE ByScaledArithmetic(const ValueRule& r) : rule(r), low(), high() {}
   HWY_INLINE void Set(const Formula& f) {
     const DF df;
     low = f;
@@ -130,13 +145,13 @@ struct ByScaledArithmetic {
   HWY_INLINE VF At(VU32 q) const {
     static_assert((kShift == 0 || kShift == 4) && !kAlone);
     const auto bits = hn::And(q, hn::Set(DU32(), 0xFu << kShift));
-    return (kShift == 0 ? low : high).Plain(hn::ConvertTo(DF(), hn::BitCast(DI32(), bits)));
+    return (kShift == 0 ? low : high).template Value<kTerms>(rule, hn::ConvertTo(DF(), hn::BitCast(DI32(), bits)));
   }
 };
 
 #if HWY_TARGET != HWY_SCALAR
 // Up to kParts vectors of decoded values, made once for a group; one lookup a code.
-template <bool kPlain, int kParts>
+template <Terms kTerms, int kParts>
 struct ByTable {
   const ValueRule& rule;
   VF book[kParts];
@@ -146,7 +161,7 @@ struct ByTable {
     for (size_t p = 0; p < kParts; ++p) parts[p] = book[p] = hn::Load(DF(), rule.book + p * hn::Lanes(DF()));
   }
   HWY_INLINE void Set(const Formula& f) {
-    for (int p = 0; p < kParts; ++p) parts[p] = kPlain ? f.Plain(book[p]) : f.Any(rule, book[p]);
+    for (int p = 0; p < kParts; ++p) parts[p] = f.Value<kTerms>(rule, book[p]);
   }
   template <int kShift, bool kAlone>
   HWY_INLINE VF At(VU32 q) const {
@@ -294,20 +309,20 @@ HWY_INLINE void ForUnit(const FieldRows& planes, uint64_t unit, const Use& use) 
   }
 }
 
-// Whole units; groups of whole units, or, kShort, of 16 or 32 columns.
-template <int kBits, bool kShort, class Way, class Sink>
+// Whole units; groups of whole units, or kGroups = 2 or 4 in each.
+template <int kBits, int kGroups, class Way, class Sink>
 void UnitValues(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
-  constexpr size_t kCols = kShort ? 16 : kPackUnit;
-  Way ways[4] = {Way(rule), Way(rule), Way(rule), Way(rule)};  // one, or one for each 16 columns
+  constexpr size_t kCols = kPackUnit / kGroups;
+  Way ways[4] = {Way(rule), Way(rule), Way(rule), Way(rule)};  // kGroups of them
   uint64_t unit = 0;
   Sink local = sink;  // its sums stay in registers
   for (GroupWalk walk(g, count); walk.columns() != 0; walk.Next()) {
     ways[0].Set(walk.formula());
-    for (size_t i = 1; kShort && i < 4; ++i) {
-      if (i % 2 == 0 || g.group_cols == 16) walk.Next();
+    for (int i = 1; i < kGroups; ++i) {
+      walk.Next();
       ways[i].Set(walk.formula());
     }
-    const uint64_t units = kShort ? 1 : walk.columns() / kPackUnit;
+    const uint64_t units = kGroups != 1 ? 1 : walk.columns() / kPackUnit;
     for (const uint64_t end = unit + units; unit < end; ++unit) {
       ForUnit<kBits>(
           planes, unit, [&](size_t i, VU32 q, auto above) HWY_ATTR __attribute__((always_inline)) {
@@ -322,7 +337,7 @@ void UnitValues(const ValueRule& rule, const GroupOperands& g, const FieldRows& 
 #endif
 
 // An operand for each column; group_cols is 1.
-template <bool kPlain, bool kBook, class Out>
+template <Terms kTerms, bool kBook, class Out>
 void ColumnValues(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count,
                   typename Out::Type* out) {
   const DF df;
@@ -330,7 +345,7 @@ void ColumnValues(const ValueRule& rule, const GroupOperands& g, const uint8_t* 
                       HWY_ATTR { return step == 0 ? hn::Set(df, *p) : hn::LoadU(df, p + i); };
   for (uint64_t i = 0; i < count; i += hn::Lanes(df)) {
     const Formula formula{at(g.s, g.s_step, i), at(g.z, g.z_step, i), at(g.o, g.o_step, i)};
-    ByArithmetic<kPlain, kBook> way(rule);
+    ByArithmetic<kTerms, kBook> way(rule);
     way.Set(formula);
     Out::Store(way.template At<0, true>(LoadCodes(codes + i)), out + i);
   }
@@ -346,8 +361,11 @@ void NarrowTableValues(const ValueRule& rule, const GroupOperands& g, const uint
                        uint16_t* out) {
   const hn::ScalableTag<uint8_t> d8;
   const hn::Repartition<uint16_t, decltype(d8)> d16;
-  const auto value = [&](const Formula& f, size_t i)
-                         HWY_ATTR { return Format::Narrow(f.Any(rule, hn::Load(DF(), rule.book + i))); };
+  const bool any = TermsOf(rule) == Terms::kAny;
+  const auto value = [&](const Formula& f, size_t i) HWY_ATTR {
+    const VF w = hn::Load(DF(), rule.book + i);
+    return Format::Narrow(any ? f.Any(rule, w) : f.Value<Terms::kOffset>(rule, w));
+  };
 #if INGOT_UNITS
   LineWriter lines(out);
 #endif
@@ -412,26 +430,26 @@ HWY_INLINE bool FitsTable(const ValueRule& rule, size_t parts) {
 template <class Out>
 void ValuesAs(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count,
               typename Out::Type* out) {
-  const bool book = rule.has_book;
-  const bool plain = !rule.has_o && rule.arithmetic == DType::kF32 && rule.result == DType::kF32;
+  constexpr Terms kPlain = Terms::kPlain, kAny = Terms::kAny;
+  const bool book = rule.has_book, plain = TermsOf(rule) == kPlain;
   if (g.group_cols == 1) {
-    if (book) return ColumnValues<false, true, Out>(rule, g, codes, count, out);
-    return plain ? ColumnValues<true, false, Out>(rule, g, codes, count, out)
-                 : ColumnValues<false, false, Out>(rule, g, codes, count, out);
+    if (book) return ColumnValues<kAny, true, Out>(rule, g, codes, count, out);
+    return plain ? ColumnValues<kPlain, false, Out>(rule, g, codes, count, out)
+                 : ColumnValues<kAny, false, Out>(rule, g, codes, count, out);
   }
 #if HWY_TARGET != HWY_SCALAR
   if (FitsTable(rule, 1)) {
-    return plain ? GroupedValues<ByTable<true, 1>, Out>(rule, g, codes, count, out)
-                 : GroupedValues<ByTable<false, 1>, Out>(rule, g, codes, count, out);
+    return plain ? GroupedValues<ByTable<kPlain, 1>, Out>(rule, g, codes, count, out)
+                 : GroupedValues<ByTable<kAny, 1>, Out>(rule, g, codes, count, out);
   }
   if (FitsTable(rule, 2) && (book || !plain)) {
-    return plain ? GroupedValues<ByTable<true, 2>, Out>(rule, g, codes, count, out)
-                 : GroupedValues<ByTable<false, 2>, Out>(rule, g, codes, count, out);
+    return plain ? GroupedValues<ByTable<kPlain, 2>, Out>(rule, g, codes, count, out)
+                 : GroupedValues<ByTable<kAny, 2>, Out>(rule, g, codes, count, out);
   }
 #endif
-  if (book) return GroupedValues<ByArithmetic<false, true>, Out>(rule, g, codes, count, out);
-  return plain ? GroupedValues<ByArithmetic<true, false>, Out>(rule, g, codes, count, out)
-               : GroupedValues<ByArithmetic<false, false>, Out>(rule, g, codes, count, out);
+  if (book) return GroupedValues<ByArithmetic<kAny, true>, Out>(rule, g, codes, count, out);
+  return plain ? GroupedValues<ByArithmetic<kPlain, false>, Out>(rule, g, codes, count, out)
+               : GroupedValues<ByArithmetic<kAny, false>, Out>(rule, g, codes, count, out);
 }
 
 template <class Format>
@@ -443,30 +461,39 @@ void ValuesAs16(const ValueRule& rule, const GroupOperands& g, const uint8_t* co
 }
 
 #if INGOT_UNITS
-template <int kBits, bool kShort, class Sink>
+template <int kBits, int kGroups, Terms kTerms, class Sink>
 void UnitValuesIn(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
-  const bool plain = !rule.has_o && rule.arithmetic == DType::kF32 && rule.result == DType::kF32;
+  constexpr int kParts = (1 << kBits) > static_cast<int>(hn::MaxLanes(DF())) ? 2 : 1;
   if constexpr (kBits == 8) {
-    if (rule.has_book) return UnitValues<8, kShort, ByArithmetic<false, true>>(rule, g, planes, count, sink);
-    return plain ? UnitValues<8, kShort, ByArithmetic<true, false>>(rule, g, planes, count, sink)
-                 : UnitValues<8, kShort, ByArithmetic<false, false>>(rule, g, planes, count, sink);
+    if (rule.has_book) return UnitValues<8, kGroups, ByArithmetic<Terms::kAny, true>>(rule, g, planes, count, sink);
+    return UnitValues<8, kGroups, ByArithmetic<kTerms, false>>(rule, g, planes, count, sink);
+  } else if constexpr (kParts == 2 && kTerms != Terms::kAny) {
+    if (rule.has_book) return UnitValues<kBits, kGroups, ByTable<kTerms, 2>>(rule, g, planes, count, sink);
+    return g.ordinary ? UnitValues<kBits, kGroups, ByScaledArithmetic<kTerms>>(rule, g, planes, count, sink)
+                      : UnitValues<kBits, kGroups, ByArithmetic<kTerms, false>>(rule, g, planes, count, sink);
   } else {
-    constexpr int kParts = (1 << kBits) > static_cast<int>(hn::MaxLanes(DF())) ? 2 : 1;
-    if (!plain) return UnitValues<kBits, kShort, ByTable<false, kParts>>(rule, g, planes, count, sink);
-    if constexpr (kParts == 2) {
-      if (!rule.has_book) {
-        return g.ordinary ? UnitValues<kBits, kShort, ByScaledArithmetic>(rule, g, planes, count, sink)
-                          : UnitValues<kBits, kShort, ByArithmetic<true, false>>(rule, g, planes, count, sink);
-      }
-    }
-    UnitValues<kBits, kShort, ByTable<true, kParts>>(rule, g, planes, count, sink);
+    UnitValues<kBits, kGroups, ByTable<kTerms, kParts>>(rule, g, planes, count, sink);
+  }
+}
+
+template <int kBits, int kGroups, class Sink>
+void UnitValuesWith(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count,
+                    Sink& sink) {
+  switch (TermsOf(rule)) {
+    case Terms::kPlain:
+      return UnitValuesIn<kBits, kGroups, Terms::kPlain>(rule, g, planes, count, sink);
+    case Terms::kOffset:
+      return UnitValuesIn<kBits, kGroups, Terms::kOffset>(rule, g, planes, count, sink);
+    default:
+      return UnitValuesIn<kBits, kGroups, Terms::kAny>(rule, g, planes, count, sink);
   }
 }
 
 template <int kBits, class Sink>
 void UnitValuesOf(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
-  if (g.group_cols == 16 || g.group_cols == 32) return UnitValuesIn<kBits, true>(rule, g, planes, count, sink);
-  UnitValuesIn<kBits, false>(rule, g, planes, count, sink);
+  if (g.group_cols == 16) return UnitValuesWith<kBits, 4>(rule, g, planes, count, sink);
+  if (g.group_cols == 32) return UnitValuesWith<kBits, 2>(rule, g, planes, count, sink);
+  UnitValuesWith<kBits, 1>(rule, g, planes, count, sink);
 }
 
 // The values of `count` columns, whole units of `bits` = 2, 3, 4 or 8, to `sink`(column of the unit, column in it,
