@@ -102,8 +102,8 @@ class Decoder {
     for (uint64_t at = 0; at < columns; at += kPiece) {
       const uint64_t n = std::min(kPiece, columns - at), direct = n > kSpill ? (n - kSpill) / kPackUnit * kPackUnit : 0;
       if (direct != 0) Stored(row, begin + at, direct, rule_, DType::kF32, out + at);
-      Stored(row, begin + at + direct, n - direct, rule_, DType::kF32, piece_);
-      std::memcpy(out + at + direct, piece_, (n - direct) * sizeof(float));
+      Stored(row, begin + at + direct, n - direct, rule_, DType::kF32, rest_);
+      std::memcpy(out + at + direct, rest_, (n - direct) * sizeof(float));
     }
   }
 
@@ -156,8 +156,8 @@ class Decoder {
   HWY_ALIGN float constants_[3 + kSpill];
   HWY_ALIGN float book_[kBookSize];
   HWY_ALIGN uint8_t codes_[kPiece + kPackUnit + kSpill];
-  HWY_ALIGN float piece_[kPiece + kSpill];
-  HWY_ALIGN float column_scales_[kPiece + kSpill];  // t of a piece
+  Floats logical_, column_scales_;  // a piece, and t of it; where something follows the formula's operations
+  HWY_ALIGN float rest_[2 * kPackUnit + kSpill];
   HWY_ALIGN std::byte lines_[4 * (kPiece + kSpill) + 64];
 };
 
@@ -273,12 +273,11 @@ void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x
     for (int n = 0; n < kX; ++n) sink.x[n] = x + static_cast<uint64_t>(n) * x_stride + at;
     PackedValues(rule_, rule_.bits, g, planes, count, sink);
   }
-  if (whole != columns) Stored(row, begin + whole, columns - whole, rule_, DType::kF32, piece_);
+  if (whole != columns) Stored(row, begin + whole, columns - whole, rule_, DType::kF32, rest_);
   for (int n = 0; n < kX; ++n) {
     const VF sum = hn::Add(hn::Add(sink.sums[n][0], sink.sums[n][1]), hn::Add(sink.sums[n][2], sink.sums[n][3]));
     sums[n] = hn::GetLane(hn::SumOfLanes(DF(), sum));
-    for (uint64_t c = whole; c < columns; ++c)
-      sums[n] += piece_[c - whole] * x[static_cast<uint64_t>(n) * x_stride + c];
+    for (uint64_t c = whole; c < columns; ++c) sums[n] += rest_[c - whole] * x[static_cast<uint64_t>(n) * x_stride + c];
   }
 }
 #endif
@@ -357,9 +356,9 @@ void Decoder::Logical(uint64_t row, uint64_t begin, uint64_t count, float* out) 
     for (uint64_t i = 0; i < count; i += lanes)
       hn::StoreU(RoundTo(l.arithmetic, hn::Mul(hn::LoadU(df, out + i), t)), df, out + i);
   } else if (l.t.form == OperandForm::kArray) {
-    WidenToF32(l.t.type, m_.t.data() + begin * InfoOf(l.t.type).size, count, column_scales_);
+    WidenToF32(l.t.type, m_.t.data() + begin * InfoOf(l.t.type).size, count, column_scales_.get());
     for (uint64_t i = 0; i < count; i += lanes)
-      hn::StoreU(RoundTo(l.arithmetic, hn::Mul(hn::LoadU(df, out + i), hn::LoadU(df, column_scales_ + i))), df,
+      hn::StoreU(RoundTo(l.arithmetic, hn::Mul(hn::LoadU(df, out + i), hn::LoadU(df, column_scales_.get() + i))), df,
                  out + i);
   }
   if (l.outliers != OutlierForm::kNone) reference::AddOutliers(m_, row, begin, begin + count, out);
@@ -402,6 +401,9 @@ void Decoder::Decode(uint64_t first, uint64_t count, DType type, std::byte* out,
   const uint64_t cols = flat ? l.rows * l.cols : l.cols;
   ValueRule rule = rule_;
   if (simple) rule.result = l.result;
+  if (!simple && logical_ == nullptr) logical_ = hwy::AllocateAligned<float>(kPiece + kSpill);
+  if (l.t.form == OperandForm::kArray && column_scales_ == nullptr)
+    column_scales_ = hwy::AllocateAligned<float>(kPiece + kSpill);
   uint64_t held = 0;  // bytes in lines_ that belong to `out`
   for (uint64_t row = first / cols, column = first % cols; count > 0;) {
     uint64_t n = std::min(count, cols - column);
@@ -416,8 +418,8 @@ void Decoder::Decode(uint64_t first, uint64_t count, DType type, std::byte* out,
       if (simple) {
         Stored(row, column, n, rule, type, to);
       } else {
-        Logical(row, column, n, piece_);
-        NarrowFromF32(type, piece_, n, to);
+        Logical(row, column, n, logical_.get());
+        NarrowFromF32(type, logical_.get(), n, to);
       }
       if (direct) {
         out += n * size;
