@@ -84,6 +84,107 @@ void MultiplyFew(const RowDecoder& decode, const MatrixSlice& slice, const Produ
   });
 }
 
+// Weights as plain floats, widened in registers.
+struct WideFloats {
+  static constexpr uint64_t kSize = 4;
+  static HWY_INLINE VF At(const std::byte* w) {
+#if HWY_TARGET == HWY_SCALAR  // would dereference a pointer at any address
+    return hn::Set(DF(), Load<float>(w));
+#else
+    return hn::LoadU(DF(), reinterpret_cast<const float*>(w));
+#endif
+  }
+  static float One(const std::byte* w) { return Load<float>(w); }
+};
+struct HalfFloats {
+  static constexpr uint64_t kSize = 2;
+  static HWY_INLINE VF At(const std::byte* w) { return Half::Widen(LoadAnywhere(w)); }
+  static float One(const std::byte* w) { return F16ToF32(Load<uint16_t>(w)); }
+};
+struct BrainFloats {
+  static constexpr uint64_t kSize = 2;
+  static HWY_INLINE VF At(const std::byte* w) { return Brain::Widen(LoadAnywhere(w)); }
+  static float One(const std::byte* w) { return BF16ToF32(Load<uint16_t>(w)); }
+};
+
+// Dot products of kRows rows of weights with kX rows of activations: sums[r * kX + n].
+template <class Floats, int kRows, int kX>
+void DotFloats(const std::byte* const* w, const float* x, uint64_t x_stride, uint64_t count, float* sums) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  constexpr int kEach = 2;  // sums of each, since each waits for itself
+  VF sum[kRows][kX][kEach];
+  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+    INGOT_UNROLL for (int n = 0; n < kX; ++n) sum[r][n][0] = sum[r][n][1] = hn::Zero(df);
+  }
+  uint64_t i = 0;
+  for (; i + kEach * lanes <= count; i += kEach * lanes) {
+    INGOT_UNROLL for (int k = 0; k < kEach; ++k) {
+      const uint64_t at = i + static_cast<uint64_t>(k) * lanes;
+      VF values[kX];
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) values[n] = hn::LoadU(df, x + static_cast<uint64_t>(n) * x_stride + at);
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+        const VF v = Floats::At(w[r] + Floats::kSize * at);
+        INGOT_UNROLL for (int n = 0; n < kX; ++n) sum[r][n][k] = hn::MulAdd(v, values[n], sum[r][n][k]);
+      }
+    }
+  }
+  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+    INGOT_UNROLL for (int n = 0; n < kX; ++n) {
+      float& total = sums[r * kX + n];
+      total = hn::GetLane(hn::SumOfLanes(df, hn::Add(sum[r][n][0], sum[r][n][1])));
+      for (uint64_t c = i; c < count; ++c)
+        total += Floats::One(w[r] + Floats::kSize * c) * x[static_cast<uint64_t>(n) * x_stride + c];
+    }
+  }
+}
+
+// Rows [begin, end) of the slice with kX rows of activations from `first_x` on, by way of four that lie far apart: one
+// row after the other reads memory more slowly.
+template <class Floats, int kX>
+void MultiplyFloatRows(const std::byte* weights, uint64_t row_bytes, uint64_t begin, uint64_t end, uint64_t columns,
+                       const Product& p, uint64_t first_x) {
+  constexpr uint64_t kRows = 4;
+  const uint64_t stride = CeilDiv(end - begin, kRows);
+  for (uint64_t i = 0; i < stride; ++i) {
+    const std::byte* w[kRows];
+    uint64_t rows[kRows];
+    for (uint64_t r = 0; r < kRows; ++r) {
+      rows[r] = std::min(begin + r * stride + i, end - 1);  // beyond the end: the last one once more
+      w[r] = weights + rows[r] * row_bytes;
+    }
+    float sums[kRows * kX];
+    DotFloats<Floats, kRows, kX>(w, p.x + first_x * p.x_stride, p.x_stride, columns, sums);
+    for (uint64_t r = 0; r < kRows && begin + r * stride + i < end; ++r) {
+      for (uint64_t n = 0; n < kX; ++n) {
+        float& y = p.y[(first_x + n) * p.y_stride + rows[r]];
+        y = p.add ? y + sums[r * kX + n] : sums[r * kX + n];
+      }
+    }
+  }
+}
+
+template <class Floats>
+void MultiplyFewFloats(const std::byte* weights, uint64_t columns, const MatrixSlice& slice, const Product& p) {
+  const std::byte* first = weights + (slice.row * columns + slice.column) * Floats::kSize;
+  InEqualParts(slice.rows, 4, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
+    uint64_t n = 0;
+    for (; n + 2 <= p.x_rows; n += 2)
+      MultiplyFloatRows<Floats, 2>(first, columns * Floats::kSize, begin, end, slice.columns, p, n);
+    if (n < p.x_rows) MultiplyFloatRows<Floats, 1>(first, columns * Floats::kSize, begin, end, slice.columns, p, n);
+  });
+}
+
+// False, with nothing written, for types that are not widened here and for many rows of activations.
+bool MultiplyFewRaw(const std::byte* weights, DType type, uint64_t columns, const MatrixSlice& slice,
+                    const Product& p) {
+  if (p.x_rows > kFewRows) return false;
+  if (type == DType::kF32) return MultiplyFewFloats<WideFloats>(weights, columns, slice, p), true;
+  if (type == DType::kF16) return MultiplyFewFloats<HalfFloats>(weights, columns, slice, p), true;
+  if (type == DType::kBF16) return MultiplyFewFloats<BrainFloats>(weights, columns, slice, p), true;
+  return false;
+}
+
 // ---- many rows of activations
 
 void MultiplyManyF32(const RowDecoder& decode, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
@@ -162,11 +263,15 @@ void UnpackSliceRow(const IntegerWeights& w, uint64_t row, uint8_t* out) {
   const Linear& l = w.matrix->linear;
   const FieldRows fields = w.matrix->fields_at(w.slice.row + row, w.slice.column);
   UnpackRow(std::span(fields).first(FieldWidths(l.bits).size()), w.slice.columns, l.bits, out);
-  if (l.codebook) {
-    for (uint64_t k = 0; k < w.slice.columns; ++k) out[k] = w.book[out[k]];
+  if (l.codebook || kLess128<kMost>) {
+    const DB d;
+    const VB table = hn::LoadDup128(d, w.book.data());
+    for (uint64_t k = 0; k < w.slice.columns; k += kVectorBytes) {
+      const VB codes = hn::LoadU(d, out + k);
+      hn::StoreU(AsOperand<kMost>(l.codebook ? hn::TableLookupBytes(table, codes) : codes), d, out + k);
+    }
   }
   for (uint64_t k = w.slice.columns; k % 4 != 0; ++k) out[k] = 0;
-  for (uint64_t k = 0; kLess128<kMost> && k < w.slice.columns; ++k) out[k] ^= 0x80;
 }
 
 // Asks for the codes of some rows, for which there is time while others are multiplied.
@@ -284,6 +389,7 @@ HWY_AFTER_NAMESPACE();
 namespace ingot {
 
 HWY_EXPORT(MultiplyRowsF32);
+HWY_EXPORT(MultiplyFewRaw);
 HWY_EXPORT(MultiplyManyIntegers);
 HWY_EXPORT(MagnitudeOfRow);
 
@@ -406,6 +512,7 @@ void Multiply(const EncodedMatrix& w, const MatrixSlice& slice, const Product& p
 
 void MultiplyRaw(const std::byte* weights, DType type, uint64_t columns, const MatrixSlice& slice,
                  const Product& product) {
+  if (HWY_DYNAMIC_DISPATCH(MultiplyFewRaw)(weights, type, columns, slice, product)) return;
   const uint64_t size = InfoOf(type).size;
   MultiplyDecoded(
       [&](uint64_t first, uint64_t count, float* out) {

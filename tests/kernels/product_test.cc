@@ -220,23 +220,26 @@ TEST_CASE("activations that no integer can stand for are multiplied in f32") {
 
 TEST_CASE("raw matrices and decoded rows") {
   Dice dice(25);
-  std::vector<float> w(13 * 70), x(20 * 70);
+  std::vector<float> w(13 * 170), x(20 * 170);
   for (float& v : w) v = static_cast<float>(dice.Below(100)) - 50;
   for (float& v : x) v = static_cast<float>(dice.Below(100)) - 50;
-  std::vector<std::byte> half(w.size() * 2 + 1);
-  NarrowFromF32(DType::kF16, w.data(), w.size(), half.data() + 1);
-  for (const std::string& target : AvailableTargets()) {
-    REQUIRE(SetTarget(target));
-    for (const uint64_t x_rows : {1, 20}) {
-      const MatrixSlice s{2, 10, 5, 61};
-      std::vector<float> y(x_rows * 10);
-      Product p{x.data(), x_rows, 70, y.data(), 10, Precision::kInt8, 6.0f, false};
-      MultiplyRaw(half.data() + 1, DType::kF16, 70, s, p);
-      for (uint64_t n = 0; n < x_rows; ++n) {
-        for (uint64_t r = 0; r < 10; ++r) {
-          float sum = 0;  // exact: small integers
-          for (uint64_t c = 0; c < 61; ++c) sum += w[(2 + r) * 70 + 5 + c] * x[n * 70 + c];
-          REQUIRE(y[n * 10 + r] == sum);
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    std::vector<std::byte> raw(w.size() * InfoOf(type).size + 1);
+    NarrowFromF32(type, w.data(), w.size(), raw.data() + 1);
+    for (const std::string& target : AvailableTargets()) {
+      REQUIRE(SetTarget(target));
+      for (const uint64_t x_rows : {1, 3, 4, 8, 20}) {
+        const MatrixSlice s{2, 10, 5, 161};
+        std::vector<float> y(x_rows * 10, 1.0f);
+        const bool add = x_rows == 3;
+        Product p{x.data(), x_rows, 170, y.data(), 10, Precision::kInt8, 6.0f, add};
+        MultiplyRaw(raw.data() + 1, type, 170, s, p);
+        for (uint64_t n = 0; n < x_rows; ++n) {
+          for (uint64_t r = 0; r < 10; ++r) {
+            float sum = add ? 1.0f : 0.0f;  // exact: small integers
+            for (uint64_t c = 0; c < 161; ++c) sum += w[(2 + r) * 170 + 5 + c] * x[n * 170 + c];
+            REQUIRE(y[n * 10 + r] == sum);
+          }
         }
       }
     }
