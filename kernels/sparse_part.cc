@@ -174,11 +174,13 @@ SparsePart::SparsePart(const EncodedMatrix& matrix, const MatrixSlice& slice, co
 bool SparsePart::TakeLargeColumns(const MatrixSlice& stored_slice, const float* stored_x, uint64_t stored_stride,
                                   std::vector<float>& values) {
   const Product& p = product_;
+  std::vector<uint8_t> over(slice_.columns);
+  for (uint64_t n = 0; n < p.x_rows; ++n) {
+    for (uint64_t c = 0; c < slice_.columns; ++c) over[c] |= std::abs(p.x[n * p.x_stride + c]) > p.threshold ? 1 : 0;
+  }
   std::vector<uint64_t> large;
   for (uint64_t c = 0; c < slice_.columns; ++c) {
-    bool over = false;
-    for (uint64_t n = 0; n < p.x_rows; ++n) over |= std::abs(p.x[n * p.x_stride + c]) > p.threshold;
-    if (over) large.push_back(c);
+    if (over[c] != 0) large.push_back(c);
   }
   constexpr uint64_t kMostShare = 8;  // an eighth: two passes would take longer than one in f32
   if (large.size() > slice_.columns / kMostShare) return false;
@@ -209,29 +211,40 @@ SparseRows::SparseRows(const SparsePart& part, uint64_t first, uint64_t count)
 void SparseRows::DecodeLarge() {
   const EncodedMatrix& m = *part_.matrix_;
   const Linear& l = m.linear;
-  const uint64_t begin = part_.slice_.row + first_;
-  const uint64_t end = begin + count_;
+  const uint64_t begin = part_.slice_.row + first_, end = begin + count_;
   OperandRows scales(m, OperandRows::kScale, end), zeros(m, OperandRows::kZeroPoint, end),
       offsets(m, OperandRows::kOffset, end);
   const auto widths = FieldWidths(l.bits);
-  large_.resize(count_ * part_.large_.size());
+  struct Place {  // of a column's code in each row
+    uint64_t group;
+    uint64_t byte[kMaxFields];
+    unsigned shift[kMaxFields];
+  };
+  std::vector<Place> places;
+  for (const SparsePart::LargeColumn& column : part_.large_) {
+    Place place{column.stored / l.group_cols, {}, {}};
+    for (size_t f = 0; f < widths.size(); ++f) {
+      const uint64_t lanes = 8 * static_cast<uint64_t>(widths[f]), in_unit = column.stored % kPackUnit;
+      place.byte[f] = column.stored / kPackUnit * lanes + in_unit % lanes;
+      place.shift[f] = static_cast<unsigned>(widths[f]) * static_cast<unsigned>(in_unit / lanes);
+    }
+    places.push_back(place);
+  }
+  large_.resize(count_ * places.size());
   float* to = large_.data();
   for (uint64_t row = begin; row < end; ++row) {
     const float *s = scales.Row(row), *z = zeros.Row(row), *o = offsets.Row(row);
-    for (const SparsePart::LargeColumn& column : part_.large_) {
-      unsigned code = 0;
-      int shift = 0;
+    const FieldRows fields = m.fields_at(row, 0);
+    for (const Place& place : places) {
+      unsigned code = 0, above = 0;
       for (size_t f = 0; f < widths.size(); ++f) {
-        const uint64_t width = widths[f], in_unit = column.stored % kPackUnit;
-        const uint64_t byte =
-            row * PackedRowBytes(l.cols, widths[f]) + column.stored / kPackUnit * 8 * width + in_unit % (8 * width);
-        const unsigned bits = std::to_integer<unsigned>(m.codes[f][byte]) >> (width * (in_unit / (8 * width)));
-        code |= (bits & ((1u << width) - 1)) << shift;
-        shift += widths[f];
+        const unsigned width = static_cast<unsigned>(widths[f]);
+        const unsigned bits = std::to_integer<unsigned>(fields[f][place.byte[f]]) >> place.shift[f];
+        code |= (bits & ((1u << width) - 1)) << above;
+        above += width;
       }
       const float value = l.codebook ? Load<float>(m.codebook.data() + 4 * code) : static_cast<float>(code);
-      const uint64_t group = column.stored / l.group_cols;
-      *to++ = s[group] * (value - z[group]) - o[group];
+      *to++ = s[place.group] * (value - z[place.group]) - o[place.group];
     }
   }
 }
