@@ -1,0 +1,38 @@
+// How a matrix is decoded on a device: the checks that come before every launch, and the kernels with their parameters.
+// Plain C++, the same for CUDA and for the executor of the tests. Thread-safe: values only.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "format/dtype.h"
+#include "format/status.h"
+#include "kernels/cuda/decode_params.h"
+#include "kernels/matrix.h"
+
+namespace ingot::cuda {
+
+// The view of a matrix whose planes have copies on a device. `matrix` looks at the host's copies, the very bytes that
+// lie on the device: their sizes are checked against the shape, and each index in them against its bounds, so that no
+// file can make a kernel leave its planes. Refuses what is wrong with kBadInput.
+Result<MatrixView> MakeMatrixView(const EncodedMatrix& matrix, const DeviceAddress& device_address);
+
+enum class DecodeKernel : uint8_t { kAny, kFlat, kFlatHalves, kFlatNibbles, kFlatCodebook, kOutliers };
+
+// One launch.
+struct DecodeStep {
+  DecodeKernel kernel;
+  bool two_groups = false;  // of the flat ones: a unit holds two groups of 32 columns
+  uint32_t grid = 1, block = kDecodeThreads;
+  uint32_t shared_bytes = 0;
+  DType out = DType::kF32;
+  DecodeParams params;
+};
+
+// The launches, one after the other, that write elements [first, first + count) of the view, as `type` (kF32, kF16 or
+// kBF16), to `out` on the device, aligned to its elements. The range must lie in the view.
+// `multiprocessors`: how many the device has.
+std::vector<DecodeStep> PlanDecode(const MatrixView& matrix, uint64_t first, uint64_t count, DType type, void* out,
+                                   uint32_t multiprocessors);
+
+}  // namespace ingot::cuda
