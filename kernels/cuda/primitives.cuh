@@ -81,21 +81,18 @@ INGOT_DEVICE Words4 LoadGlobal(const void* at) {
   return v;
 }
 
-// Read by one warp alone: the lines may leave the caches.
-template <class T>
-INGOT_DEVICE T LoadOnce(const void* at);
-template <>
-INGOT_DEVICE Words2 LoadOnce(const void* at) {
-  Words2 v;
-  asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(v.word[0]), "=r"(v.word[1]) : "l"(at));
-  return v;
-}
-template <>
-INGOT_DEVICE Words4 LoadOnce(const void* at) {
-  Words4 v;
-  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-      : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
-      : "l"(at));
+// Read by one warp alone: the lines may leave the caches. kOffset bytes further on.
+template <class T, int kOffset>
+INGOT_DEVICE T LoadOnce(const void* at) {
+  T v;
+  if constexpr (sizeof(T) == 8) {
+    asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2+%3];"
+        : "=r"(v.word[0]), "=r"(v.word[1])
+        : "l"(at), "n"(kOffset));
+  } else {
+    static_assert(sizeof(T) == 4);
+    asm("ld.global.nc.L1::no_allocate.u32 %0, [%1+%2];" : "=r"(v) : "l"(at), "n"(kOffset));
+  }
   return v;
 }
 
@@ -103,10 +100,10 @@ template <class T>
 INGOT_DEVICE void StoreGlobal(void* at, T value) {
   *static_cast<T*>(at) = value;
 }
-template <>
-INGOT_DEVICE void StoreGlobal(void* at, Words4 v) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(at), "r"(v.word[0]), "r"(v.word[1]), "r"(v.word[2]),
-               "r"(v.word[3])
+template <int kOffset>
+INGOT_DEVICE void StoreWords(void* at, const Words4& v) {
+  asm volatile("st.global.v4.u32 [%0+%5], {%1, %2, %3, %4};" ::"l"(at), "r"(v.word[0]), "r"(v.word[1]), "r"(v.word[2]),
+               "r"(v.word[3]), "n"(kOffset)
                : "memory");
 }
 
@@ -157,11 +154,11 @@ INGOT_DEVICE uint32_t AsBits(float value) { return __float_as_uint(value); }
 INGOT_DEVICE float AsFloat(uint32_t bits) { return __uint_as_float(bits); }
 // Byte i of the result is the byte of (a, b) that nibble i of the selector names, 0 to 7.
 INGOT_DEVICE uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
-// Any function of three bits: bit 4x + 2y + z of the table for bits x, y, z of a, b, c.
-template <uint32_t kTable>
-INGOT_DEVICE uint32_t Logic3(uint32_t a, uint32_t b, uint32_t c) {
+// a & kMask | b.
+template <uint32_t kMask>
+INGOT_DEVICE uint32_t AndOr(uint32_t a, uint32_t b) {
   uint32_t d;
-  asm("lop3.b32 %0, %1, %2, %3, %4;" : "=r"(d) : "r"(a), "r"(b), "r"(c), "n"(kTable));
+  asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(d) : "r"(a), "n"(kMask), "r"(b));
   return d;
 }
 INGOT_DEVICE uint64_t MultiplyHigh(uint64_t a, uint64_t b) { return __umul64hi(a, b); }
@@ -234,3 +231,22 @@ INGOT_DEVICE uint32_t F16sMultiply(uint32_t a, uint32_t b) {
 }  // namespace ingot::cuda
 
 #endif  // __CUDACC__
+
+namespace ingot::cuda {
+
+// A number that is known when it is compiled, as a type.
+template <int kValue>
+struct Number {
+  INGOT_DEVICE constexpr operator int() const { return kValue; }
+};
+
+// Calls step(number 0), ..., step(number kCount - 1).
+template <int kCount, int kFirst = 0, class Step>
+INGOT_DEVICE void ForEach(const Step& step) {
+  if constexpr (kFirst < kCount) {
+    step(Number<kFirst>());
+    ForEach<kCount, kFirst + 1>(step);
+  }
+}
+
+}  // namespace ingot::cuda

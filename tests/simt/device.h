@@ -34,14 +34,18 @@ __attribute__((always_inline)) inline T LoadGlobal(const void* at) {
   std::memcpy(&value, at, sizeof value);
   return value;
 }
-template <class T>
+template <class T, int kOffset>
 __attribute__((always_inline)) inline T LoadOnce(const void* at) {
-  return LoadGlobal<T>(at);
+  return LoadGlobal<T>(static_cast<const std::byte*>(at) + kOffset);
 }
 template <class T>
 __attribute__((always_inline)) inline void StoreGlobal(void* at, T value) {
   simt::CheckGlobalWrite(at, sizeof(T));
   std::memcpy(at, &value, sizeof value);
+}
+template <int kOffset>
+__attribute__((always_inline)) inline void StoreWords(void* at, const Words4& value) {
+  StoreGlobal(static_cast<std::byte*>(at) + kOffset, value);
 }
 template <class T>
 __attribute__((always_inline)) inline T LoadShared(const T* at) {
@@ -82,14 +86,9 @@ inline uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
   }
   return result;
 }
-template <uint32_t kTable>
-inline uint32_t Logic3(uint32_t a, uint32_t b, uint32_t c) {
-  uint32_t result = 0;
-  for (unsigned k = 0; k < 8; ++k) {
-    if ((kTable >> k & 1u) != 0)
-      result |= ((k & 4u) != 0 ? a : ~a) & ((k & 2u) != 0 ? b : ~b) & ((k & 1u) != 0 ? c : ~c);
-  }
-  return result;
+template <uint32_t kMask>
+inline uint32_t AndOr(uint32_t a, uint32_t b) {
+  return (a & kMask) | b;
 }
 inline uint64_t MultiplyHigh(uint64_t a, uint64_t b) {
   __extension__ using Wide = unsigned __int128;

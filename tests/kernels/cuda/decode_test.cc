@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "kernels/cuda/decode_kernels.cuh"
+#include "kernels/cuda/decode_plan.h"
 #include "kernels/widen.h"
 #include "tests/kernels/cuda/device_matrix.h"
 #include "tests/support/formula.h"
@@ -85,6 +85,79 @@ TEST_CASE("every width, group sizes around the packing unit") {
       l.s = Operand::Array(DType::kF16);
       l.z = Operand::Nested();
       CheckMatrix(dice.Fill(l), dice);
+    }
+  }
+}
+
+// An encoding that DecodeFlat may take, of the kinds that files have and of all forms that its ways allow.
+Linear FlatLinear(Dice& dice, int bits) {
+  Linear l;
+  l.bits = bits;
+  l.group_cols = std::vector<uint64_t>{32, 64, 64, 128, 128, 192, 256, 320, 1024, 4160}[dice.Below(10)];
+  l.cols = dice.Below(4) == 0 ? l.group_cols : 64 * (l.group_cols / 32) * (1 + dice.Below(1 + 4096 / l.group_cols));
+  l.rows = 1 + dice.Below(5);
+  if (dice.Below(8) == 0) l.rows = 1, l.cols += dice.Below(64);
+  if (l.rows > 1 && l.cols % 64 != 0) l.cols = 64;
+  l.group_cols = std::min(l.group_cols, l.cols);
+  l.result = dice.Type();
+  l.codebook = dice.Below(4) == 0;
+  l.s = dice.AnyOperand(l.group_count(), true, 1.0f);
+  if (dice.Half() && l.group_count() > 1) l.s = Operand::Array(DType::kF16);
+  l.z = dice.AnyOperand(l.group_count(), true, 0.0f);
+  if (dice.Half()) l.z = Operand::Constant(std::vector<float>{8, 1, 16, -3, 128, 15, 600, 0.5f}[dice.Below(8)]);
+  if (dice.Below(4) == 0) l.o = dice.AnyOperand(l.group_count(), true, 0.0f);
+  if (dice.Below(8) == 0) l.t = Operand::Constant(0x1.02040ap-7f);
+  if (dice.Half()) l.codebook = false, l.o = l.t = {}, l.result = dice.Half() ? DType::kF32 : DType::kF16;
+  if (dice.Below(4) == 0) l.outliers = dice.Half() ? OutlierForm::kColumns : OutlierForm::kUnstructured;
+  if (l.outliers != OutlierForm::kNone) l.outlier_count = 1 + dice.Below(l.cols), l.outlier_type = dice.Type();
+  if (!l.codebook && dice.Below(8) == 0) l.arithmetic = DType::kF16;
+  return l;
+}
+
+// Makes nested zero-points integers: plain codes, or with a constant to subtract.
+void MakeZerosIntegers(Numbers& n, Dice& dice) {
+  if (n.linear.z.form != OperandForm::kNested) return;
+  Linear l;
+  l.bits = static_cast<int>(1 + dice.Below(8)), l.rows = n.linear.groups_down(), l.cols = n.linear.groups_across();
+  l.group_rows = l.rows, l.group_cols = l.cols;
+  if (dice.Half()) l.z = Operand::Constant(-1);
+  n.groups[1].nested = std::make_shared<Numbers>(dice.Fill(l, true));
+}
+
+TEST_CASE("whole units in whole groups, every width, each way of decoding them") {
+  Dice dice(24);
+  std::vector<int> used(8);  // kernels
+  for (int i = 0; i < (kQuick ? 160 : 800); ++i) {
+    const int bits = 1 + i % 8;
+    Numbers n = dice.Fill(FlatLinear(dice, bits));
+    if (dice.Half()) MakeZerosIntegers(n, dice);
+    CheckMatrix(n, dice, 1);
+    const OwnedMatrix m(n);
+    const DeviceMatrix device(m.matrix);
+    for (DType type : {DType::kF32, DType::kF16}) {
+      for (const cuda::DecodeStep& step :
+           cuda::PlanDecode(device.view, 0, n.linear.rows * n.linear.cols, type, nullptr, 2))
+        ++used[static_cast<size_t>(step.kernel)];
+    }
+  }
+  for (int count : used) CHECK(count > 0);  // the cases reach every way
+}
+
+TEST_CASE("scales of all bits, zero-points from 0 to 31: halves and floats have the bits of the reference") {
+  Dice dice(25);
+  for (int bits : {2, 3, 4, 8}) {
+    Linear l;
+    l.bits = bits, l.rows = 4, l.cols = 8192, l.group_rows = 1, l.group_cols = 64;
+    l.s = Operand::Array(DType::kF16);
+    l.z = Operand::Nested();
+    Numbers n = dice.Fill(l);
+    Linear z;
+    z.bits = bits == 4 ? 5 : 4, z.rows = 4, z.cols = 128, z.group_rows = 4, z.group_cols = 128;
+    n.groups[1].nested = std::make_shared<Numbers>(dice.Fill(z, true));
+    const uint32_t step = kQuick ? 16 : 1;
+    for (uint32_t first = 0; first < 65536; first += 512 * step) {
+      for (uint32_t i = 0; i < 512; ++i) n.groups[0].array[i] = F16ToF32(static_cast<uint16_t>(first + i));
+      CheckMatrix(n, dice, 0);
     }
   }
 }
