@@ -75,7 +75,7 @@ message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CMAKE_CUDA
 function(ingot_add_cuda target)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
   target_sources(${target} PRIVATE ${sources})
-  set_source_files_properties(kernels/cuda/no_device.cc PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
+  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xptxas=--warn-on-spills,--warn-on-local-memory-usage,-Werror -Xcompiler=-Wall,-Wextra>)
   # Linked statically: where there is no driver, it says so.

@@ -41,20 +41,31 @@ INGOT_DEVICE void PieceEntries(const MatrixView& m, const Piece& piece, const Co
   for (uint32_t i = 0; i < kPiece; ++i) w[i] = book.present ? book.At(codes[i]) : static_cast<float>(codes[i]);
 }
 
-// The operations with s, z, o and t, and the rounding to the result type.
+// The operations with s, z, o and t, and the rounding to the result type. Operands are fetched once a group.
 template <uint32_t kPiece>
 INGOT_DEVICE void PieceValues(const MatrixView& m, const Piece& piece, const uint32_t* stored, float* w) {
   const uint64_t first_group = Divide(piece.row, m.root.group_rows) * m.root.groups_across;
-  uint64_t group = ~uint64_t{0};
-  GroupValues g = {};
+  uint64_t groups[kPiece];
   INGOT_UNROLL
   for (uint32_t i = 0; i < kPiece; ++i) {
-    const uint64_t column = piece.column + (i < piece.count ? i : 0);
-    const uint64_t of = first_group + Divide(m.stored_column != nullptr ? stored[i] : column, m.root.group_columns);
-    if (of != group) g = GroupOperands(m, of);
-    group = of;
-    w[i] = RoundTo(m.result, ColumnScaled(m, column, Grouped(m.root, g, w[i])));
+    const uint64_t column = m.stored_column != nullptr ? stored[i] : piece.column + (i < piece.count ? i : 0);
+    groups[i] = first_group + Divide(column, m.root.group_columns);
   }
+  for (uint32_t left = (1u << kPiece) - 1; left != 0;) {
+    uint64_t group = 0;
+    INGOT_UNROLL
+    for (uint32_t i = kPiece; i-- > 0;) group = (left >> i & 1u) != 0 ? groups[i] : group;
+    const GroupValues g = GroupOperands(m, group);
+    INGOT_UNROLL
+    for (uint32_t i = 0; i < kPiece; ++i) {
+      if (groups[i] != group) continue;
+      w[i] = Grouped(m.root, g, w[i]);
+      left &= ~(1u << i);
+    }
+  }
+  INGOT_UNROLL
+  for (uint32_t i = 0; i < kPiece; ++i)
+    w[i] = RoundTo(m.result, ColumnScaled(m, piece.column + (i < piece.count ? i : 0), w[i]));
 }
 
 template <class Out>
@@ -74,7 +85,7 @@ INGOT_DEVICE void StorePiece(const DecodeParams& p, const Piece& piece, const fl
 }
 
 template <int kBits, class Out>
-INGOT_KERNEL(kDecodeThreads)
+INGOT_KERNEL(kDecodeThreads, 2)
 DecodeAny(const DecodeParams p) {
   INGOT_DYNAMIC_SHARED(uint32_t, shared);
   const Codebook<kBits> book(p.matrix.root.codebook, shared);

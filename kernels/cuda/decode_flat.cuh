@@ -23,18 +23,17 @@ struct LaneUnits {
   }
 };
 
-// kChecked: elements of the range only, as the tile hangs over its ends, or `round` to the result type first.
-template <class Out, class Way, Grouping kGrouping, bool kChecked>
+// A tile, which must lie in the range. `position`: where it begins in its first group.
+template <class Out, class Way, Grouping kGrouping>
 INGOT_DEVICE void DecodeTile(const DecodeParams& p, const Way& way, const uint32_t* ready, uint64_t first_unit,
-                             uint32_t position, bool round) {
+                             uint32_t position) {
   using Packed = typename Way::Packed;
   using Units = LaneUnits<Packed, kGrouping>;
   constexpr int kUnitBytes = 64 / Out::kPiece * 16;
   const uint32_t lane = ThreadIndex() % kWarp, piece = lane % Packed::kLanes, begin = Units::At(lane, 0);
   const uint8_t* at[Packed::kFields];
   Packed::Find(p.matrix.root.codes, first_unit + begin, piece, at);
-  const auto before = static_cast<int64_t>(first_unit + begin - p.first / 64);
-  uint8_t* out = static_cast<uint8_t*>(p.out) + before * kUnitBytes + 16 * piece;
+  uint8_t* out = static_cast<uint8_t*>(p.out) + (first_unit + begin - p.first / 64) * kUnitBytes + 16 * piece;
   uint32_t groups_at = (position + begin) * p.group_step;
   for (uint32_t block = 0; block < p.tile_units; block += Units::kBlockUnits) {
     ForEach<Units::kSteps / Units::kShare>([&](auto turn) {
@@ -50,15 +49,13 @@ INGOT_DEVICE void DecodeTile(const DecodeParams& p, const Way& way, const uint32
       const typename Way::Group group(first, second);
       ForEach<Units::kShare>([&](auto shared) {
         constexpr int kFurther = static_cast<int>(kTurn) + shared;
-        const uint64_t element = (first_unit + block + begin + kFurther) * 64;
-        const bool inside = !kChecked || (element >= p.first && element < p.end);
         Packed packed;
-        if (inside) packed.template Load<kFurther>(at, piece);
+        packed.template Load<kFurther>(at, piece);
         Words4 values[Packed::kPieces];
-        way.Make(packed, group, kChecked && round, values);
+        way.Make(packed, group, values);
         ForEach<Packed::kPieces>([&](auto k) {
           constexpr int kOffset = kFurther * kUnitBytes + 16 * static_cast<int>(Packed::kLanes) * k;
-          if (inside) StoreWords<kOffset>(out, values[k]);
+          StoreWords<kOffset>(out, values[k]);
         });
       });
     });
@@ -68,16 +65,17 @@ INGOT_DEVICE void DecodeTile(const DecodeParams& p, const Way& way, const uint32
   }
 }
 
+// The range is of whole tiles.
 template <class Out, class Way, Grouping kGrouping>
-INGOT_KERNEL(kDecodeThreads)
+INGOT_KERNEL(kDecodeThreads, 4)
 DecodeFlat(const DecodeParams p) {
   INGOT_DYNAMIC_SHARED(uint32_t, shared);
   const Way way(p, shared);
   const uint32_t lane = ThreadIndex() % kWarp, warps = GridSize() * (BlockSize() / kWarp);
-  const uint64_t tile_size = uint64_t{p.tile_units} * 64, tiles = Divide(p.end - 1, p.tile) + 1;
-  for (uint64_t tile = Divide(p.first, p.tile) + BlockIndex() * (BlockSize() / kWarp) + ThreadIndex() / kWarp;
-       tile < tiles; tile += warps) {
-    const uint64_t first_unit = tile * p.tile_units;
+  const uint64_t end_unit = p.end / 64;
+  for (uint64_t first_unit =
+           p.first / 64 + (BlockIndex() * (BlockSize() / kWarp) + ThreadIndex() / kWarp) * uint64_t{p.tile_units};
+       first_unit < end_unit; first_unit += warps * uint64_t{p.tile_units}) {
     uint64_t first_group = 2 * first_unit;
     uint32_t position = 0;
     if constexpr (kGrouping != Grouping::kHalfUnits) {
@@ -89,12 +87,7 @@ DecodeFlat(const DecodeParams p) {
     const uint64_t group = first_group + lane < p.groups ? first_group + lane : p.groups - 1;
     uint32_t ready[Way::kReady];
     way.Prepare(GroupOperands(p.matrix, group), ready);
-    const bool round = p.matrix.result != kF32 && p.matrix.result != Out::kType;
-    if (!round && tile * tile_size >= p.first && (tile + 1) * tile_size <= p.end) {
-      DecodeTile<Out, Way, kGrouping, false>(p, way, ready, first_unit, position, false);
-    } else {
-      DecodeTile<Out, Way, kGrouping, true>(p, way, ready, first_unit, position, round);
-    }
+    DecodeTile<Out, Way, kGrouping>(p, way, ready, first_unit, position);
   }
 }
 

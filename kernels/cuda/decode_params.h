@@ -18,10 +18,9 @@ struct DecodeParams {
   void* out = nullptr;
   // DecodeAny: the pieces of 16 bytes of output that a row takes.
   Divider row_pieces;
-  // DecodeFlat: tiles of tile_units units, each with at most 32 groups.
+  // DecodeFlat: the range is of whole tiles, of tile_units units and at most 32 groups each.
   uint32_t tile_units = 64;
   uint32_t group_step = 0;  // 2^16 / min(units of a group, 64), rounded up
-  Divider tile;             // by the columns of a tile
   Divider group_units;      // by the units of a group
   uint64_t groups = 1;      // of the matrix
 };

@@ -89,7 +89,7 @@ std::optional<DecodeKernel> FlatWay(const MatrixView& m, DType type) {
     if (bits > 4 || zeros->least < 0 || zeros->most > 31) return DecodeKernel::kHalves;
     return zeros->most > 15 ? DecodeKernel::kWideNibbles : DecodeKernel::kNibbles;
   }
-  if (m.root.arithmetic != kF32) return std::nullopt;
+  if (m.root.arithmetic != kF32 || (m.result != kF32 && m.result != static_cast<Type>(type))) return std::nullopt;
   if (m.root.codebook != nullptr) {
     const bool common = (bits == 4 || bits == 8) && !offset && !column_scale;
     return common ? std::optional(DecodeKernel::kCodebook) : std::nullopt;
@@ -109,6 +109,9 @@ uint64_t FlatGroupColumns(const MatrixView& m) {
   return columns == 32 || columns % kPackUnit == 0 ? columns : 0;
 }
 
+// At most 32 groups; as many units as a lane's turn takes, or a multiple of that.
+uint32_t TileUnits(uint64_t group_columns) { return group_columns == 32 ? 16 : group_columns == kPackUnit ? 32 : 64; }
+
 DecodeStep FlatStep(const DecodeParams& params, DType type, DecodeKernel way, uint64_t group_columns,
                     uint32_t multiprocessors) {
   const MatrixView& m = params.matrix;
@@ -122,22 +125,21 @@ DecodeStep FlatStep(const DecodeParams& params, DType type, DecodeKernel way, ui
   // Only of four bits a load makes so few values that it is worth while to know of pairs.
   const bool nibbles = m.root.bits == 4 && (way == DecodeKernel::kNibbles || way == DecodeKernel::kWideNibbles);
   step.grouping = units == 0 ? Grouping::kHalfUnits : units % 2 == 0 && nibbles ? Grouping::kPairs : Grouping::kUnits;
-  p.tile_units = units == 0 ? 16 : units == 1 ? 32 : 64;
+  p.tile_units = TileUnits(group_columns);
   const uint64_t counted = std::clamp<uint64_t>(units, 1, 64);
   p.group_step = static_cast<uint32_t>((65536 + counted - 1) / counted);
-  p.tile = Divider::By(p.tile_units * kPackUnit);
   p.group_units = Divider::By(std::max<uint64_t>(units, 1));
-  const uint64_t tiles = (p.end - 1) / p.tile.divisor - p.first / p.tile.divisor + 1;
-  step.grid = BlocksFor(tiles * kWarp, multiprocessors);
+  step.grid = BlocksFor((p.end - p.first) / (kPackUnit * p.tile_units) * kWarp, multiprocessors);
   AddCodebook(step, multiprocessors);
   return step;
 }
 
-// The range in up to three parts: DecodeFlat takes whole units, if it takes any; DecodeAny the rest.
+// The range in up to three parts: DecodeFlat takes whole tiles, if it takes any; DecodeAny the rest.
 void PlanDense(const DecodeParams& whole, DType type, uint32_t multiprocessors, std::vector<DecodeStep>& steps) {
   const uint64_t size = InfoOf(type).size, group_columns = FlatGroupColumns(whole.matrix);
   const std::optional<DecodeKernel> way = group_columns == 0 ? std::nullopt : FlatWay(whole.matrix, type);
-  const uint64_t begin = (whole.first + kPackUnit - 1) / kPackUnit * kPackUnit, end = whole.end / kPackUnit * kPackUnit;
+  const uint64_t tile = TileUnits(group_columns) * kPackUnit;
+  const uint64_t begin = (whole.first + tile - 1) / tile * tile, end = whole.end / tile * tile;
   const auto part = [&](uint64_t first, uint64_t last) {
     DecodeParams p = whole;
     p.first = first, p.end = last;

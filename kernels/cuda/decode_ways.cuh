@@ -21,8 +21,9 @@ struct HalvesOperands {
   }
 };
 // The f16 with the bits 0x6400 + a is 1024 + a: pairs of these for the low and the high two bytes of a word.
-INGOT_DEVICE uint32_t BytesAsHalves(uint32_t bytes, int pair) {
-  return Permute(bytes, 0x64646464u, pair == 0 ? 0x4140u : 0x4342u);
+template <int kPair>
+INGOT_DEVICE uint32_t BytesAsHalves(uint32_t bytes) {
+  return Permute < 0x64646464u, kPair == 0 ? 0x4140u : 0x4342u > (bytes);
 }
 
 template <int kBits, class Out>
@@ -35,11 +36,11 @@ struct ByHalves : HalvesOperands {
   };
 
   INGOT_DEVICE ByHalves(const DecodeParams&, uint32_t*) {}
-  INGOT_DEVICE void Make(const Packed& packed, const Group& g, bool, Words4* out) const {
+  INGOT_DEVICE void Make(const Packed& packed, const Group& g, Words4* out) const {
     ForEach<Packed::kPieces>([&](auto k) {
       constexpr int kHalf = 2 * k >= static_cast<int>(Packed::kPieces);
       ForEach<4>([&](auto i) {
-        const uint32_t q = BytesAsHalves(packed.template At<k>(i / 2), i % 2);
+        const uint32_t q = BytesAsHalves<i % 2>(packed.template At<k>(i / 2));
         out[k].word[i] = F16sMultiply(F16sSubtract(q, g.z[kHalf]), g.s[kHalf]);
       });
     });
@@ -62,12 +63,12 @@ struct ByNibbles : HalvesOperands {
   };
 
   INGOT_DEVICE ByNibbles(const DecodeParams&, uint32_t*) {}
-  INGOT_DEVICE void Make(const Packed& packed, const Group& g, bool, Words4* out) const {
+  INGOT_DEVICE void Make(const Packed& packed, const Group& g, Words4* out) const {
     constexpr uint32_t kSixteenth = 0x2C002C00u;
     constexpr int kPairs = static_cast<int>(Packed::kPieces) / 2;
     ForEach<kPairs>([&](auto k) {
       ForEach<4>([&](auto i) {
-        const uint32_t bytes = BytesAsHalves(packed.template Nibbles<k>(i / 2), i % 2);
+        const uint32_t bytes = BytesAsHalves<i % 2>(packed.template Nibbles<k>(i / 2));
         const uint32_t high = kWide ? (bytes & 0xFFF0FFF0u) + g.z : AndOr<0x00F000F0u>(bytes, g.z);
         out[k].word[i] = F16sMultiply(F16sSubtract(bytes, high), g.s[0]);
         out[k + kPairs].word[i] = F16sMultiply(F16sMultiplyAdd(high, kSixteenth, g.high_zero), g.s[1]);
@@ -76,7 +77,8 @@ struct ByNibbles : HalvesOperands {
   }
 };
 
-// In f32, each operation as it is written. kSimple: there is no o and no t, and z is an integer below 2^20.
+// In f32, each operation as it is written; the result type is f32 or the output's. kSimple: there is no o and no t, and
+// z is an integer below 2^20.
 template <int kBits, class Out, bool kSimple>
 struct ByFloats {
   using Packed = PieceCodes<kBits, Out::kPiece>;
@@ -89,30 +91,26 @@ struct ByFloats {
     }
   };
 
-  Type result;
   float t;
   INGOT_DEVICE ByFloats(const DecodeParams& p, uint32_t*)
-      : result(p.matrix.result), t(p.matrix.t.form == kAbsent ? 1.0f : p.matrix.t.constant) {}
+      : t(p.matrix.t.form == kAbsent ? 1.0f : p.matrix.t.constant) {}
   static INGOT_DEVICE void Prepare(const GroupValues& g, uint32_t* ready) {
     ready[0] = AsBits(g.s);
     ready[1] = AsBits(kSimple ? Add(g.z, 0x1p23f) : g.z);
     if constexpr (!kSimple) ready[2] = AsBits(g.o);
   }
-  // `round`: to the result type.
-  INGOT_DEVICE void Make(const Packed& packed, const Group& g, bool round, Words4* out) const {
+  INGOT_DEVICE void Make(const Packed& packed, const Group& g, Words4* out) const {
     ForEach<Packed::kPieces>([&](auto k) {
       constexpr int kHalf = 2 * k >= static_cast<int>(Packed::kPieces);
       float w[Out::kPiece];
       ForEach<Out::kPiece>([&](auto i) {
-        // The f32 with the bits 0x4B000000 + q is 2^23 + q.
-        const float q = AsFloat(Permute(packed.template At<k>(i / 4), 0x4B000000u, 0x7440u + i % 4));
+        const float q = ByteAndMagic<i % 4>(packed.template At<k>(i / 4));  // 2^23 + q
         if constexpr (kSimple) {
           w[i] = Multiply(g.s[kHalf], Subtract(q, g.z[kHalf]));
         } else {
           const float difference = Subtract(Subtract(q, 0x1p23f), g.z[kHalf]);
           w[i] = Multiply(Subtract(Multiply(g.s[kHalf], difference), g.o[kHalf]), t);
         }
-        if (round) w[i] = RoundTo(result, w[i]);
       });
       out[k] = Out::Pack(w);
     });
@@ -132,14 +130,13 @@ struct ByCodebook : ByFloats<kBits, Out, true> {
     ready[0] = AsBits(g.s);
     ready[1] = AsBits(g.z);
   }
-  INGOT_DEVICE void Make(const Packed& packed, const Group& g, bool round, Words4* out) const {
+  INGOT_DEVICE void Make(const Packed& packed, const Group& g, Words4* out) const {
     ForEach<Packed::kPieces>([&](auto k) {
       constexpr int kHalf = 2 * k >= static_cast<int>(Packed::kPieces);
       float w[Out::kPiece];
       ForEach<Out::kPiece>([&](auto i) {
         const float m = book.At(packed.template At<k>(i / 4) >> (8 * (i % 4)) & 0xFFu);
         w[i] = Multiply(g.s[kHalf], Subtract(m, g.z[kHalf]));
-        if (round) w[i] = RoundTo(this->result, w[i]);
       });
       out[k] = Out::Pack(w);
     });

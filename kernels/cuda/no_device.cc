@@ -1,4 +1,4 @@
-// In place of device.cu and the kernels where Ingot is built without CUDA.
+// In place of device.cc and the kernels where Ingot is built without CUDA.
 #ifndef INGOT_HAS_CUDA
 #include "kernels/cuda/device.h"
 

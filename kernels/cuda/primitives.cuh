@@ -24,7 +24,8 @@ struct alignas(16) Words4 {
 
 #define INGOT_DEVICE __device__ __forceinline__
 #define INGOT_UNROLL _Pragma("unroll")
-#define INGOT_KERNEL(threads) __global__ void __launch_bounds__(threads)
+// `blocks`: of these, at least, a multiprocessor should have room for the registers.
+#define INGOT_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define INGOT_SHARED(type, name, count) __shared__ type name[count]
 #define INGOT_DYNAMIC_SHARED(type, name)                         \
   extern __shared__ __align__(16) unsigned char name##_memory[]; \
@@ -143,7 +144,11 @@ INGOT_DEVICE void WaitForCopies() {
 
 INGOT_DEVICE void BlockBarrier() { __syncthreads(); }
 INGOT_DEVICE void WarpBarrier() { __syncwarp(); }
-INGOT_DEVICE uint32_t Shuffle(uint32_t value, uint32_t lane) { return __shfl_sync(~0u, value, static_cast<int>(lane)); }
+INGOT_DEVICE uint32_t Shuffle(uint32_t value, uint32_t lane) {
+  uint32_t d;
+  asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, 0xFFFFFFFF;" : "=r"(d) : "r"(value), "r"(lane));
+  return d;
+}
 INGOT_DEVICE uint32_t ShuffleXor(uint32_t value, uint32_t bits) {
   return __shfl_xor_sync(~0u, value, static_cast<int>(bits));
 }
@@ -152,8 +157,20 @@ INGOT_DEVICE uint32_t ShuffleXor(uint32_t value, uint32_t bits) {
 
 INGOT_DEVICE uint32_t AsBits(float value) { return __float_as_uint(value); }
 INGOT_DEVICE float AsFloat(uint32_t bits) { return __uint_as_float(bits); }
-// Byte i of the result is the byte of (a, b) that nibble i of the selector names, 0 to 7.
-INGOT_DEVICE uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
+// Byte i of the result is the byte of (a, kB) that nibble i of the selector names, 0 to 7.
+template <uint32_t kB, uint32_t kSelector>
+INGOT_DEVICE uint32_t Permute(uint32_t a) {
+  uint32_t d;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "n"(kB), "n"(kSelector));
+  return d;
+}
+// 2^23 + byte kByte: the f32 with these bits.
+template <int kByte>
+INGOT_DEVICE float ByteAndMagic(uint32_t bytes) {
+  float f;
+  asm("prmt.b32 %0, %1, 0x4B000000, %2;" : "=f"(f) : "r"(bytes), "n"(0x7440 + kByte));
+  return f;
+}
 // a & kMask | b.
 template <uint32_t kMask>
 INGOT_DEVICE uint32_t AndOr(uint32_t a, uint32_t b) {

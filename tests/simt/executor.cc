@@ -407,13 +407,19 @@ __attribute__((noinline)) void CheckSharedWrite(const void* at, size_t size) {
 void* SharedMemory(const void* key, size_t size) { return running->Shared(key, size); }
 void* DynamicSharedMemory() { return running->dynamic_shared(); }
 
-void BlockBarrier() { running->Barrier(); }
+static bool Has(Fault fault) { return running->options().fault == fault; }
+
+void BlockBarrier() {
+  if (!Has(Fault::kNoBarriers)) running->Barrier();
+}
 void WarpBarrier(uint32_t mask) {
+  if (Has(Fault::kNoBarriers)) return;
   running->MeetWarp(mask, "a barrier of the warp");
   ++running->thread().warp_epoch;
 }
 
 uint32_t Shuffle(uint32_t mask, uint32_t value, unsigned source) {
+  if (Has(Fault::kWrongShuffles)) source ^= 1;
   const uint32_t* slots = running->Exchange(mask, value, "a shuffle");
   if (source >= kWarp || (mask >> source & 1) == 0)
     running->Fail(fmt::format("shuffles from lane {}, which is not in the mask {:08x}", source, mask));
@@ -432,6 +438,8 @@ void CopyAsync(void* shared, const void* global, size_t size) {
   running->Copying(shared, global, size);
 }
 void CommitCopies() { running->thread().copies.emplace_back(); }
-void WaitForCopies(size_t groups_still_open) { running->FinishCopies(groups_still_open); }
+void WaitForCopies(size_t groups_still_open) {
+  if (!Has(Fault::kNoWaits)) running->FinishCopies(groups_still_open);
+}
 
 }  // namespace ingot::simt

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <cstring>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/decode_plan.h"
@@ -87,6 +89,73 @@ TEST_CASE("every width, group sizes around the packing unit") {
       CheckMatrix(dice.Fill(l), dice);
     }
   }
+}
+
+// The first error of decoding a matrix to f16 with a fault, or "differs" or "the same".
+std::string DecodeWith(simt::Fault fault, const Numbers& n) {
+  const OwnedMatrix m(n);
+  const DeviceMatrix device(m.matrix);
+  const uint64_t count = n.linear.rows * n.linear.cols;
+  std::vector<float> expected(count), found(count);
+  reference::DecodeElements(m.matrix, 0, count, expected.data());
+  AlignedBytes out(count * sizeof(float));
+  simt::Memory memory = device.memory;
+  memory.Lend(out.data(), out.size(), "out");
+  for (const cuda::DecodeStep& step : cuda::PlanDecode(device.view, 0, count, DType::kF32, out.data(), 2)) {
+    const cuda::DecodeFunction function = cuda::FunctionFor(step);
+    const simt::LaunchOptions options = {
+        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .fault = fault};
+    const simt::Report report = simt::Launch(memory, options, [&] { function(step.params); });
+    if (!report.error.empty()) return report.error;
+  }
+  std::memcpy(found.data(), out.data(), out.size());
+  return CountDifferences(found, expected) == 0 ? "the same" : "differs";
+}
+
+TEST_CASE("without its barriers, or with wrong shuffles, a kernel does not pass") {
+  Dice dice(26);
+  Linear l;
+  l.bits = 8, l.rows = 4, l.cols = 1024, l.group_rows = 1, l.group_cols = 64, l.codebook = true;
+  l.s = Operand::Array(DType::kF16);
+  Numbers n = dice.Fill(l);
+  CHECK(DecodeWith(simt::Fault::kNone, n) == "the same");
+  CHECK(DecodeWith(simt::Fault::kNoBarriers, n).find("race") != std::string::npos);
+  CHECK(DecodeWith(simt::Fault::kWrongShuffles, n) == "differs");
+  n.linear.group_cols = 1024, n.linear.s = {}, n.linear.arithmetic = DType::kBF16;  // by DecodeAny
+  CHECK(DecodeWith(simt::Fault::kNone, n) == "the same");
+  CHECK(DecodeWith(simt::Fault::kNoBarriers, n).find("race") != std::string::npos);
+}
+
+TEST_CASE("what leaves its planes is refused before any launch") {
+  Dice dice(27);
+  Linear l;
+  l.bits = 4, l.rows = 3, l.cols = 100, l.group_rows = 1, l.group_cols = 50, l.permutation = true;
+  l.s = Operand::Array(DType::kF16), l.z = Operand::Nested();
+  l.outliers = OutlierForm::kUnstructured, l.outlier_count = 9;
+  const OwnedMatrix good(dice.Fill(l));
+  const auto made = [](const EncodedMatrix& m) {
+    return cuda::MakeMatrixView(m, [](ByteSpan plane) { return plane.data(); }).has_value();
+  };
+  CHECK(made(good.matrix));
+  const auto refused = [&](const auto& change) {
+    EncodedMatrix m = good.matrix;
+    change(m);
+    return !made(m);
+  };
+  CHECK(refused([](EncodedMatrix& m) { m.codes[0] = m.codes[0].first(m.codes[0].size() - 1); }));
+  CHECK(refused([](EncodedMatrix& m) { m.s = m.s.first(2); }));
+  CHECK(refused([](EncodedMatrix& m) { m.linear.rows = 4; }));
+  CHECK(refused([](EncodedMatrix& m) { m.linear.group_cols = 0; }));
+  CHECK(refused([](EncodedMatrix& m) { m.linear.bits = 9; }));
+  CHECK(refused([](EncodedMatrix& m) { m.stored_column[7] = 100; }));
+  CHECK(refused([](EncodedMatrix& m) { m.children.clear(); }));
+  CHECK(refused([](EncodedMatrix& m) { m.children[0].linear.cols += 1; }));
+  Bytes starts(good.matrix.outlier_rows.begin(), good.matrix.outlier_rows.end());
+  Bytes columns(good.matrix.outlier_columns.begin(), good.matrix.outlier_columns.end());
+  Store<uint64_t>(starts.data() + 8, 10);
+  Store<uint16_t>(columns.data() + 2, 100);
+  CHECK(refused([&](EncodedMatrix& m) { m.outlier_rows = starts; }));
+  CHECK(refused([&](EncodedMatrix& m) { m.outlier_columns = columns; }));
 }
 
 // An encoding that DecodeFlat may take, of the kinds that files have and of all forms that its ways allow.

@@ -17,7 +17,7 @@ constexpr unsigned kThreads = 64;
 
 // The sum of a block's values by way of shared memory; `kBarrier`: with the barrier that it needs.
 template <bool kBarrier>
-INGOT_KERNEL(kThreads)
+INGOT_KERNEL(kThreads, 1)
 SumOfBlock(const uint32_t* in, uint32_t* out) {
   INGOT_SHARED(uint32_t, values, kThreads);
   const uint32_t i = ThreadIndex();
@@ -30,7 +30,7 @@ SumOfBlock(const uint32_t* in, uint32_t* out) {
 }
 
 // The sum of a warp's values by shuffles; `distance`: the first one, 16 if it is right.
-INGOT_KERNEL(kThreads) SumOfWarp(const uint32_t* in, uint32_t* out, uint32_t distance) {
+INGOT_KERNEL(kThreads, 1) SumOfWarp(const uint32_t* in, uint32_t* out, uint32_t distance) {
   uint32_t sum = LoadGlobal<uint32_t>(in + ThreadIndex());
   for (uint32_t d = distance; d > 0; d /= 2) sum += ShuffleXor(sum, d);
   StoreGlobal(out + ThreadIndex(), sum);
@@ -38,7 +38,7 @@ INGOT_KERNEL(kThreads) SumOfWarp(const uint32_t* in, uint32_t* out, uint32_t dis
 
 // Each thread copies 16 bytes to shared memory without waiting and back; kWait, kBarrier: with what that needs.
 template <bool kWait, bool kBarrier, bool kOwn>
-INGOT_KERNEL(kThreads)
+INGOT_KERNEL(kThreads, 1)
 CopyThere(const uint32_t* in, uint32_t* out) {
   INGOT_SHARED(Words4, values, kThreads);
   const uint32_t i = ThreadIndex(), from = kOwn ? i : kThreads - 1 - i;

@@ -1,3 +1,5 @@
+// Compiled by the host's compiler: it launches kernels by their addresses. no_device.cc takes its place without CUDA.
+#ifdef INGOT_HAS_CUDA
 #include "kernels/cuda/device.h"
 
 #include <cuda_runtime_api.h>
@@ -62,3 +64,4 @@ Status DecodeOnDevice(const Device& device, const MatrixView& matrix, uint64_t f
 }
 
 }  // namespace ingot::cuda
+#endif  // INGOT_HAS_CUDA
