@@ -1,0 +1,56 @@
+// An encoded matrix as kernels see it under the executor: each plane in memory of its own, lent to them for reading.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/decode_plan.h"
+#include "kernels/matrix.h"
+#include "tests/simt/executor.h"
+
+namespace ingot::test {
+
+// Memory that begins at a multiple of 256 bytes, as planes do, and ends with its last byte.
+class AlignedBytes {
+ public:
+  explicit AlignedBytes(size_t size) : memory_(size + 256), size_(size) {}
+  std::byte* data() {
+    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
+    return memory_.data() + ((at + 255) / 256 * 256 - at);
+  }
+  size_t size() const { return size_; }
+
+ private:
+  std::vector<std::byte> memory_;
+  size_t size_;
+};
+
+class DeviceMatrix {
+ public:
+  explicit DeviceMatrix(const EncodedMatrix& matrix, const std::string& name = "planes") {
+    const auto copy = [&](ByteSpan plane) -> const void* {
+      planes_.push_back(std::make_unique<AlignedBytes>(plane.size()));
+      if (!plane.empty()) std::memcpy(planes_.back()->data(), plane.data(), plane.size());
+      memory.LendReadOnly(planes_.back()->data(), plane.size(), name);
+      bytes += plane.size();
+      return planes_.back()->data();
+    };
+    Result<cuda::MatrixView> made = cuda::MakeMatrixView(matrix, copy);
+    REQUIRE(made.has_value());
+    view = *made;
+  }
+  DeviceMatrix(const DeviceMatrix&) = delete;
+
+  simt::Memory memory;
+  cuda::MatrixView view;
+  size_t bytes = 0;  // of all planes
+
+ private:
+  std::vector<std::unique_ptr<AlignedBytes>> planes_;
+};
+
+}  // namespace ingot::test
