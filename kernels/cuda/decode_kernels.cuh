@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/decode_any.cuh"
 #include "kernels/cuda/decode_flat.cuh"
-#include "kernels/cuda/decode_plan.h"
+#include "kernels/cuda/decode_step.h"
 #include "kernels/cuda/outliers.cuh"
 
 namespace ingot::cuda {
