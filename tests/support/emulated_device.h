@@ -27,6 +27,7 @@ struct EmulatedOptions {
   unsigned most_delay_us = 0;   // before a copy
   double bytes_per_second = 0;  // 0: no limit
   bool moves_bytes = true;      // false: copies only take their time
+  bool fills_memory = true;     // with something that is not zero
   bool checks_sources = true;   // hashes what is copied when it is asked for and when it is done
   uint64_t memory = uint64_t{1} << 40;
   uint64_t fail_at_call = 0;  // of those that can fail, counted from 1
@@ -135,14 +136,14 @@ class EmulatedDevice : public Device {
       Problem("a copy to memory that is not the device's");
     if (!Within(pinned_, copy.from, Extent(copy.size, copy.rows, copy.from_pitch)))
       Problem("a copy from memory that is not pinned");
-    Enqueue(stream, {copy, hash, nullptr});
+    Enqueue(stream, {copy, hash, nullptr, Clock::now()});
     return {};
   }
   Status Record(DeviceEvent event, DeviceStream stream) override {
     const std::lock_guard lock(mutex_);
     if (auto call = Call("record"); !call) return call;
     ++static_cast<Event*>(event)->pending;
-    Enqueue(stream, {{}, 0, static_cast<Event*>(event)});
+    Enqueue(stream, {{}, 0, static_cast<Event*>(event), Clock::now()});
     return {};
   }
   Result<bool> IsDone(DeviceEvent event) override {
@@ -169,6 +170,7 @@ class EmulatedDevice : public Device {
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
   struct Event {
     int pending = 0;  // times it was recorded and not reached
     bool failed = false;
@@ -177,6 +179,7 @@ class EmulatedDevice : public Device {
     DeviceCopy copy;
     uint64_t hash = 0;  // of the source when it was asked for
     Event* event = nullptr;
+    Clock::time_point asked = Clock::now();
   };
   struct Stream {
     std::deque<Operation> queue;
@@ -211,7 +214,7 @@ class EmulatedDevice : public Device {
   }
   std::byte* Get(Pieces& pieces, uint64_t size) {
     auto* at = static_cast<std::byte*>(std::aligned_alloc(kDeviceAlignment, (size + 255) / 256 * 256));
-    std::memset(at, 0xCD, size);
+    if (options_.fills_memory) std::memset(at, 0xCD, size);
     pieces[at] = size;
     return at;
   }
@@ -267,6 +270,7 @@ class EmulatedDevice : public Device {
 
   void RunCopy(std::unique_lock<std::mutex>& lock, Stream& stream) {
     const DeviceCopy copy = running_.copy;
+    const Clock::time_point asked = running_.asked;
     const unsigned delay = options_.most_delay_us == 0 ? 0 : static_cast<unsigned>(random_() % options_.most_delay_us);
     ++copies_;
     copied_bytes_ += copy.size * copy.rows;
@@ -276,7 +280,8 @@ class EmulatedDevice : public Device {
     if (delay > 0) std::this_thread::sleep_for(std::chrono::microseconds(delay));
     if (options_.bytes_per_second > 0) {
       const std::chrono::duration<double> takes(static_cast<double>(copy.size * copy.rows) / options_.bytes_per_second);
-      free_at_ = std::max(free_at_, Clock::now()) + std::chrono::duration_cast<Clock::duration>(takes);
+      // A copy begins when it is asked for or the one before is done, however late this thread wakes up.
+      free_at_ = std::max(free_at_, asked) + std::chrono::duration_cast<Clock::duration>(takes);
       std::this_thread::sleep_until(free_at_);
     }
     const bool same = !options_.checks_sources || HashOf(copy) == running_.hash;
@@ -286,7 +291,6 @@ class EmulatedDevice : public Device {
     if (!same) Problem("the source of a copy changed before it was done");
   }
 
-  using Clock = std::chrono::steady_clock;
   const EmulatedOptions options_;
   std::mutex mutex_;  // of everything below, but for free_at_ (the engine's)
   std::condition_variable changed_;
