@@ -17,14 +17,23 @@ namespace ingot::cuda {
 // file can make a kernel leave its planes. Refuses what is wrong with kBadInput.
 Result<MatrixView> MakeMatrixView(const EncodedMatrix& matrix, const DeviceAddress& device_address);
 
-enum class DecodeKernel : uint8_t { kAny, kFlat, kFlatHalves, kFlatNibbles, kFlatCodebook, kOutliers };
+// The kernels, and for DecodeFlat the ways (kernels/cuda/decode_ways.cuh).
+enum class DecodeKernel : uint8_t {
+  kAny,
+  kHalves,
+  kNibbles,
+  kWideNibbles,
+  kSimpleFloats,
+  kFloats,
+  kCodebook,
+  kOutliers,
+};
 
 // One launch.
 struct DecodeStep {
-  DecodeKernel kernel;
-  bool two_groups = false;  // of the flat ones: a unit holds two groups of 32 columns
-  uint32_t grid = 1, block = kDecodeThreads;
-  uint32_t shared_bytes = 0;
+  DecodeKernel kernel = DecodeKernel::kAny;
+  Grouping grouping = Grouping::kHalfUnits;
+  uint32_t grid = 1, block = kDecodeThreads, shared_bytes = 0;
   DType out = DType::kF32;
   DecodeParams params;
 };
@@ -34,5 +43,16 @@ struct DecodeStep {
 // `multiprocessors`: how many the device has.
 std::vector<DecodeStep> PlanDecode(const MatrixView& matrix, uint64_t first, uint64_t count, DType type, void* out,
                                    uint32_t multiprocessors);
+
+// The kernel of a step, defined where kernels are compiled: by nvcc in ingot_kernels, by the host's compiler for the
+// executor in the tests. Null where it is not instantiated, which no plan asks for.
+using DecodeFunction = void (*)(DecodeParams);
+DecodeFunction F32FunctionFor(const DecodeStep& step);
+DecodeFunction F16FunctionFor(const DecodeStep& step);
+DecodeFunction BF16FunctionFor(const DecodeStep& step);
+inline DecodeFunction FunctionFor(const DecodeStep& step) {
+  if (step.out == DType::kF16) return F16FunctionFor(step);
+  return step.out == DType::kBF16 ? BF16FunctionFor(step) : F32FunctionFor(step);
+}
 
 }  // namespace ingot::cuda
