@@ -1,5 +1,7 @@
 #include "runtime/device/cuda_device.h"
 
+#include "kernels/cuda/device.h"
+
 #ifdef INGOT_HAS_CUDA
 
 #include <cuda_runtime_api.h>
@@ -40,8 +42,8 @@ cudaEvent_t EventOf(DeviceEvent event) { return static_cast<cudaEvent_t>(event);
 
 class CudaDevice : public Device {
  public:
-  CudaDevice(int number, const CudaDeviceInfo& info)
-      : number_(number), name_(fmt::format("cuda:{} ({})", number, info.name)) {}
+  explicit CudaDevice(const cuda::Device& found)
+      : number_(found.index), name_(fmt::format("cuda:{} ({})", found.index, found.name)) {}
 
   std::string Name() const override { return name_; }
 
@@ -135,47 +137,10 @@ class CudaDevice : public Device {
 
 }  // namespace
 
-Result<int> CountCudaDevices() {
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess && count > 0) return count;
-  (void)cudaGetLastError();
-  int driver = 0, runtime = 0;
-  (void)cudaDriverGetVersion(&driver);
-  (void)cudaRuntimeGetVersion(&runtime);
-  if (driver == 0) return Fail(ErrorCode::kDevice, "cuda: no NVIDIA driver is installed");
-  if (error == cudaErrorInsufficientDriver) {
-    return Fail(ErrorCode::kDevice, "cuda: the NVIDIA driver is too old: it is for CUDA {}.{}, this build needs {}.{}",
-                driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
-  }
-  if (error == cudaSuccess || error == cudaErrorNoDevice)
-    return Fail(ErrorCode::kDevice, "cuda: the driver shows no GPU (CUDA_VISIBLE_DEVICES may hide it)");
-  return Failed("cuda", "no GPU can be used", error);
-}
-
-Result<CudaDeviceInfo> DescribeCudaDevice(int number) {
-  const auto count = CountCudaDevices();
-  if (!count) return Propagate(count);
-  if (number < 0 || number >= *count)
-    return Fail(ErrorCode::kUsage, "cuda:{}: there is no such GPU, there are {}", number, *count);
-  cudaDeviceProp properties;
-  if (const cudaError_t error = cudaGetDeviceProperties(&properties, number); error != cudaSuccess)
-    return Failed(fmt::format("cuda:{}", number), "no description", error);
-  CudaDeviceInfo info;
-  info.name = properties.name;
-  info.compute_major = properties.major, info.compute_minor = properties.minor;
-  info.multiprocessors = properties.multiProcessorCount;
-  if (std::pair(info.compute_major, info.compute_minor) < std::pair(kLeastComputeMajor, kLeastComputeMinor)) {
-    return Fail(ErrorCode::kUnsupported, "cuda:{} ({}): compute capability {}.{}, at least {}.{} is needed", number,
-                info.name, info.compute_major, info.compute_minor, kLeastComputeMajor, kLeastComputeMinor);
-  }
-  return info;
-}
-
 Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
-  const auto info = DescribeCudaDevice(number);
-  if (!info) return Propagate(info);
-  auto device = std::make_shared<CudaDevice>(number, *info);
+  const auto found = cuda::OpenDevice(number);
+  if (!found) return Propagate(found);
+  auto device = std::make_shared<CudaDevice>(*found);
   if (auto usable = device->MemoryInfo(); !usable) return Propagate(usable);
   return device;
 }
@@ -185,17 +150,12 @@ Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
 #else
 
 namespace ingot {
-namespace {
 
-tl::unexpected<Error> NoCuda() {
-  return Fail(ErrorCode::kUnsupported, "cuda: this build is without CUDA (configured with INGOT_CUDA=OFF)");
+Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
+  const auto found = cuda::OpenDevice(number);  // says that there is none, and why
+  if (!found) return Propagate(found);
+  return Fail(ErrorCode::kUnsupported, "cuda:{}: this build is without CUDA", number);
 }
-
-}  // namespace
-
-Result<int> CountCudaDevices() { return NoCuda(); }
-Result<CudaDeviceInfo> DescribeCudaDevice(int) { return NoCuda(); }
-Result<std::shared_ptr<Device>> OpenCudaDevice(int) { return NoCuda(); }
 
 }  // namespace ingot
 

@@ -16,6 +16,23 @@ PlaneBlock Join(const PlaneBlock& a, const PlaneBlock& b) {
   return {a.plane, first, std::max(a.end(), b.end()) - first};
 }
 
+// From `first` on `count`, widened to multiples of `unit`, at most up to `limit`.
+void Widen(uint64_t& first, uint64_t& count, uint64_t unit, uint64_t limit) {
+  if (unit == 0 || count == 0) return;
+  const uint64_t end = first + count, left = end % unit == 0 ? 0 : unit - end % unit;
+  first -= first % unit;
+  count = (limit - end < left ? limit : end + left) - first;
+}
+
+MatrixSlice Widened(const TensorView& view, MatrixSlice slice) {
+  Widen(slice.column, slice.columns, view.slice_columns(), view.whole().columns);
+  const auto& parts = view.parts();
+  const auto other = [](const TensorView::Part& part) { return part.linear && !part.aligned; };
+  if (std::any_of(parts.begin(), parts.end(), other))
+    Widen(slice.row, slice.rows, view.slice_rows(), view.whole().rows);
+  return slice;
+}
+
 class Maker {
  public:
   Maker(const TensorView& view, const MatrixSlice& slice) : view_(view) {
@@ -87,7 +104,7 @@ std::optional<uint64_t> Put(PlaneWindow& window, uint64_t size) {
 
 Result<DeviceLayout> DeviceLayout::Make(const TensorView& view, const MatrixSlice& slice) {
   DeviceLayout layout;
-  layout.parts_ = Maker(view, slice).Windows();
+  layout.parts_ = Maker(view, Widened(view, slice)).Windows();
   std::optional<uint64_t> size = 0;
   const auto put = [&](PlaneWindow& window) {
     if (size) size = Put(window, *size);

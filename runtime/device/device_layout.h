@@ -38,7 +38,9 @@ struct PartWindows {
 
 class DeviceLayout {
  public:
-  // `view` must outlive it. kBadInput if sizes do not fit into 64 bits.
+  // `view` must outlive it. Of encoded parts whole slice units of columns go there, since kernels load several columns
+  // at once; where the encoding's view is not the tensor's matrix, whole units of rows, too. kBadInput if sizes do not
+  // fit into 64 bits.
   static Result<DeviceLayout> Make(const TensorView& view, const MatrixSlice& slice);
 
   const std::vector<PartWindows>& parts() const { return parts_; }
