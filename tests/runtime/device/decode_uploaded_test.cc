@@ -103,17 +103,17 @@ TEST_CASE("ranks' shares of common encodings, by rows and by columns") {
     for (const bool nested_zeros : {false, true}) {
       Linear l;
       l.bits = bits;
-      l.rows = 8, l.cols = 1024, l.group_rows = 1, l.group_cols = 128;
+      l.rows = 8, l.cols = 4096, l.group_rows = 1, l.group_cols = 32;  // a share of a row is a tile of DecodeFlat
       l.s = Operand::Array(DType::kF16);
       if (nested_zeros) l.z = Operand::Nested();
       const Numbers n = dice.Fill(l);
       TensorFile file;
-      file.Add("w", DType::kF32, {8, 1024}, file.AddLinear(n));
-      const Expected e = {"w", DType::kF32, {8, 1024}, n.Values()};
+      file.Add("w", DType::kF32, {8, 4096}, file.AddLinear(n));
+      const Expected e = {"w", DType::kF32, {8, 4096}, n.Values()};
       std::vector<UploadRequest> requests;
       for (uint64_t rank = 0; rank < 4; ++rank) {
-        requests.push_back({0, MatrixSlice{rank * 2, 2, 0, 1024}});
-        requests.push_back({0, MatrixSlice{0, 8, rank * 256, 256}});
+        requests.push_back({0, MatrixSlice{rank * 2, 2, 0, 4096}});
+        requests.push_back({0, MatrixSlice{0, 8, rank * 1024, 1024}});
       }
       CheckFile(file, {e}, requests, dice);
     }
