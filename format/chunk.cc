@@ -141,9 +141,12 @@ FrameEncoder::Frame FrameEncoder::Encode(ByteSpan chunk, int element_size) {
 }
 
 ChunkResult<void> CheckChunk(ByteSpan logical, const Hash128& expected) {
-  const Hash128 hash = Xxh3_128(logical);
+  return CompareHash(logical.size(), Xxh3_128(logical), expected);
+}
+
+ChunkResult<void> CompareHash(uint64_t size, const Hash128& hash, const Hash128& expected) {
   if (hash != expected)
-    return Fault("R-CHK-1", "the {} bytes have the hash {}, expected {}", logical.size(), ToHex(hash), ToHex(expected));
+    return Fault("R-CHK-1", "the {} bytes have the hash {}, expected {}", size, ToHex(hash), ToHex(expected));
   return {};
 }
 

@@ -60,5 +60,7 @@ class FrameEncoder {
 
 // R-CHK-1: whether the logical bytes of a chunk have the hash that the index gives.
 ChunkResult<void> CheckChunk(ByteSpan logical, const Hash128& expected);
+// The same of `size` bytes that have the hash `hash`.
+ChunkResult<void> CompareHash(uint64_t size, const Hash128& hash, const Hash128& expected);
 
 }  // namespace ingot

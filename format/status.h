@@ -18,12 +18,13 @@ enum class ErrorCode : int {
   kInterrupted = 130,  // the caller asked to stop
   kUnsupported = 256,  // the file is sound, but this cannot be done with it: a foreign or unknown encoding
   kMemory = 257,       // there is no memory or address space
+  kDevice = 258,       // a GPU or its driver refused or failed
 };
 
 // The exit code of a tool that fails so.
 inline int ExitCodeOf(ErrorCode code) {
   if (code == ErrorCode::kUnsupported) return static_cast<int>(ErrorCode::kBadInput);
-  if (code == ErrorCode::kMemory) return static_cast<int>(ErrorCode::kIo);
+  if (code == ErrorCode::kMemory || code == ErrorCode::kDevice) return static_cast<int>(ErrorCode::kIo);
   return static_cast<int>(code);
 }
 

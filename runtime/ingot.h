@@ -69,7 +69,8 @@ typedef enum ingot_status INGOT_INT {
   INGOT_E_IO = 4,          /* the operating system refused: missing file, permission, a read that failed */
   INGOT_E_UNSUPPORTED = 5, /* the file is sound, but this cannot be done with it: a foreign or unknown encoding */
   INGOT_E_MEMORY = 6,      /* no memory */
-  INGOT_E_INTERNAL = 7     /* a defect of the library */
+  INGOT_E_INTERNAL = 7,    /* a defect of the library */
+  INGOT_E_DEVICE = 8       /* a GPU or its driver refused or failed */
 } ingot_status;
 
 /* The numbers are those of the file (spec/FORMAT.md, "Dtypes"). */

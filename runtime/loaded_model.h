@@ -29,6 +29,8 @@ class LoadedModel : public std::enable_shared_from_this<LoadedModel> {
   static Result<std::shared_ptr<LoadedModel>> Open(const std::string& path, const LoadOptions& options);
 
   const Model& model() const { return *model_; }
+  // That of a container, by its number.
+  PlaneStore& store(uint32_t container) { return *stores_[container]; }
   int threads() const { return arenas_.threads(); }
 
   Result<std::shared_ptr<const TensorView>> OpenTensor(uint32_t number);

@@ -3,6 +3,7 @@
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 #include <vector>
 
@@ -175,6 +176,55 @@ ChunkResult<void> PlaneStore::MakeReady(const Chunk& chunk, bool verify) {
     private_bytes_.fetch_add(size, std::memory_order_relaxed);
   }
   return {};
+}
+
+// From the mapped file, as far as it is in memory; what is not comes in faster by reading, and never by a SIGBUS.
+ChunkResult<void> PlaneStore::CopyPieces(const PlaneRecord& plane, uint64_t chunk, std::span<std::byte> out,
+                                         bool verify) const {
+  constexpr uint64_t kPiece = 64 << 10;  // in the second-level cache both as it is copied and as it is hashed
+  const uint64_t offset = plane.offset + chunk * kChunkSize;
+  const bool mapped = mapping_ && out.size() >= kPiece && mapping_->Resident(offset, out.size());
+  if (mapped) mapping_->Populate(offset, out.size());
+  thread_local Xxh3Stream hash;
+  if (verify) hash.Reset();
+  for (uint64_t at = 0; at < out.size(); at += kPiece) {
+    const auto piece = out.subspan(at, std::min(kPiece, out.size() - at));
+    if (mapped) {
+      std::memcpy(piece.data(), mapping_->bytes().data() + offset + at, piece.size());
+    } else if (auto read = container_->file().ReadAt(offset + at, piece); !read) {
+      return tl::unexpected<ChunkFault>(ChunkFault{"", read.error().message});
+    }
+    if (verify) hash.Update(piece);
+  }
+  if (!verify) return {};
+  const auto record = static_cast<uint32_t>(plane.first_chunk + chunk);
+  return CompareHash(out.size(), hash.Digest(), container_->index().chunk(record));
+}
+
+Result<bool> PlaneStore::CopyChunk(uint32_t number, uint64_t chunk, FrameDecoder& decoder, std::span<std::byte> out) {
+  const Index& index = container_->index();
+  const PlaneRecord plane = index.plane(number);
+  const Home home = HomeOf(plane, false);
+  ChunkState& state = StateOf(plane, chunk);
+  const uint8_t known = state.load(std::memory_order_acquire), wanted = Wanted(home, options_.verify);
+  const bool trusted = home != Home::kCache && (known & wanted) == wanted;
+  if (trusted && home == Home::kPrivate) {  // it stays there
+    std::memcpy(out.data(), At(plane, home, chunk), out.size());
+    return false;
+  }
+  const bool verify = options_.verify && !trusted;
+  ChunkResult<void> copied;
+  if (plane.framed()) {
+    copied = ReadChunkBytes(container_->file(), index, number, chunk, decoder, out);
+    if (copied && verify) copied = CheckChunk(out, index.chunk(static_cast<uint32_t>(plane.first_chunk + chunk)));
+  } else {
+    copied = CopyPieces(plane, chunk, out, verify);
+  }
+  if (!copied) return tl::unexpected(ErrorOf(number, chunk, copied.error()));
+  // Only what was mapped is also what will be used from here.
+  const uint8_t checked = home == Home::kFile ? kChunkCounted | kChunkVerified : kChunkCounted;
+  if (verify) Mark(state, checked, out.size());
+  return verify;
 }
 
 Error PlaneStore::ErrorOf(uint32_t plane, uint64_t chunk, const ChunkFault& fault) const {

@@ -41,6 +41,8 @@ class PlaneStore {
                                                   ChunkCache& cache, ArenaPool* arenas);
 
   const Container& container() const { return *container_; }
+  const std::shared_ptr<const Container>& shared_container() const { return container_; }
+  bool verifies() const { return options_.verify; }
 
   // Where a plane is or will be. kMemory if there is no address space for it.
   Result<const std::byte*> AddressOf(uint32_t plane, bool indices);
@@ -52,6 +54,12 @@ class PlaneStore {
   // store does not). Their planes' addresses must have been asked for. The first chunk that fails is kBadInput, naming
   // file, rule, plane, chunk and tensor, or kIo.
   Result<ChunkPins> Use(std::span<const PlaneRange> ranges, bool always = false);
+
+  // The logical bytes of a chunk of a plane without indices, copied to `out` (plane.chunk_size(chunk) of them) for who
+  // keeps a copy of its own: one pass, each piece hashed while it is in a cache. What is hashed is the
+  // copy, if the store verifies and did not verify this very chunk before; none of it stays in the store. The result:
+  // whether it was hashed. Errors as of Use.
+  Result<bool> CopyChunk(uint32_t plane, uint64_t chunk, FrameDecoder& decoder, std::span<std::byte> out);
 
   // Verifies every chunk that never was, wherever it will be used from. kInterrupted.
   Status VerifyAll(const ProgressFn& progress);
@@ -90,6 +98,7 @@ class PlaneStore {
   Result<std::byte*> Reserve(Home home);
   void Mark(ChunkState& state, uint8_t bits, uint64_t size);
   ChunkResult<void> MakeReady(const Chunk& chunk, bool verify);
+  ChunkResult<void> CopyPieces(const PlaneRecord& plane, uint64_t chunk, std::span<std::byte> out, bool verify) const;
   Status MakeAllReady(std::span<const Chunk> chunks, bool verify);
   Error ErrorOf(uint32_t plane, uint64_t chunk, const ChunkFault& fault) const;
 

@@ -20,13 +20,13 @@ Elements GroupsOf(const Linear& l, const ViewSlice& slice, uint64_t begin, uint6
   return {first_row + begin / l.group_cols, last_row + (end - 1) / l.group_cols + 1};
 }
 
-void EmitElements(uint32_t plane, const Elements& elements, uint64_t element_size, const EmitRange& emit) {
+void EmitElements(uint32_t plane, const Elements& elements, uint64_t element_size, const EmitBlock& emit) {
   if (elements.end > elements.first)
-    emit({plane, false, elements.first * element_size, (elements.end - elements.first) * element_size});
+    emit({plane, elements.first * element_size, (elements.end - elements.first) * element_size});
 }
 
 void EmitCodes(const EncodingPlanes& own, size_t i, const ViewSlice& slice, uint64_t begin, uint64_t end,
-               const EmitRange& emit) {
+               const EmitBlock& emit) {
   const Linear& l = own.linear;
   const uint32_t plane = own.first_plane + static_cast<uint32_t>(i);
   const int width = own.specs[i].field_width;
@@ -36,12 +36,12 @@ void EmitCodes(const EncodingPlanes& own, size_t i, const ViewSlice& slice, uint
     EmitElements(plane, {first, CeilDiv(slice.last_row * l.cols + end, kPackUnit)}, unit, emit);
     return;
   }
-  ForRowRanges(plane, PackedRowBytes(l.cols, width), slice, begin / kPackUnit * unit, CeilDiv(end, kPackUnit) * unit,
+  ForRowBlocks(plane, PackedRowBytes(l.cols, width), slice, begin / kPackUnit * unit, CeilDiv(end, kPackUnit) * unit,
                emit);
 }
 
 void EmitOutlierValues(const EncodingPlanes& own, size_t i, const EncodedMatrix& m, const ViewSlice& slice,
-                       const EmitRange& emit) {
+                       const EmitBlock& emit) {
   const uint32_t plane = own.first_plane + static_cast<uint32_t>(i);
   const Linear& l = own.linear;
   Elements values = {slice.row * l.outlier_count, (slice.last_row + 1) * l.outlier_count};
@@ -52,7 +52,7 @@ void EmitOutlierValues(const EncodingPlanes& own, size_t i, const EncodedMatrix&
   EmitElements(plane, values, own.specs[i].element_size, emit);
 }
 
-void ForOwnRanges(const EncodingPlanes& own, const EncodedMatrix& m, const ViewSlice& slice, const EmitRange& emit) {
+void ForOwnRanges(const EncodingPlanes& own, const EncodedMatrix& m, const ViewSlice& slice, const EmitBlock& emit) {
   const Linear& l = own.linear;
   // Stored columns: with a permutation any of them may be meant.
   const bool all = l.permutation || slice.whole_rows();
@@ -76,7 +76,7 @@ void ForOwnRanges(const EncodingPlanes& own, const EncodedMatrix& m, const ViewS
         EmitOutlierValues(own, i, m, slice, emit);
         break;
       case PlaneRole::kCodebook:
-        emit({plane, false, 0, spec.size});
+        emit({plane, 0, spec.size});
         break;
       default:
         break;
@@ -91,20 +91,27 @@ ViewSlice FlatSlice(uint64_t columns, uint64_t first, uint64_t count) {
   return {first / columns, last / columns, first % columns, last % columns + 1, true};
 }
 
-void ForRowRanges(uint32_t plane, uint64_t row_bytes, const ViewSlice& slice, uint64_t begin, uint64_t end,
-                  const EmitRange& emit) {
-  // Where rows are shorter than a chunk, what lies between two pieces is in the same chunks anyway.
-  if (slice.whole_rows() || row_bytes <= kChunkSize) {
-    const uint64_t first = slice.row * row_bytes + begin;
-    emit({plane, false, first, slice.last_row * row_bytes + end - first});
-    return;
+void ForRowBlocks(uint32_t plane, uint64_t row_bytes, const ViewSlice& slice, uint64_t begin, uint64_t end,
+                  const EmitBlock& emit) {
+  const uint64_t first = slice.row * row_bytes + begin, rows = slice.last_row - slice.row + 1;
+  if (rows == 1 || slice.whole_rows() || end - begin == row_bytes) {
+    emit({plane, first, slice.last_row * row_bytes + end - first});
+  } else {
+    emit({plane, first, end - begin, rows, row_bytes});
   }
-  for (uint64_t row = slice.row; row <= slice.last_row; ++row)
-    emit({plane, false, row * row_bytes + begin, end - begin});
 }
 
-void ForPlaneRanges(const EncodingPlanes& own, const std::vector<EncodingPlanes>& children, const EncodedMatrix& matrix,
-                    const ViewSlice& slice, const EmitRange& emit) {
+void ForRangesOf(const PlaneBlock& block, const EmitRange& emit) {
+  if (block.rows == 1 || block.pitch <= kChunkSize) {
+    emit({block.plane, false, block.offset, block.end() - block.offset});
+    return;
+  }
+  for (uint64_t row = 0; row < block.rows; ++row)
+    emit({block.plane, false, block.offset + row * block.pitch, block.size});
+}
+
+void ForPlaneBlocks(const EncodingPlanes& own, const std::vector<EncodingPlanes>& children, const EncodedMatrix& matrix,
+                    const ViewSlice& slice, const EmitBlock& emit) {
   ForOwnRanges(own, matrix, slice, emit);
   if (children.empty()) return;
   const Linear& l = own.linear;

@@ -49,23 +49,23 @@ void ForRuns(const MatrixSlice& slice, uint64_t columns, uint64_t stride, Run&& 
 
 }  // namespace
 
-void TensorView::ForPartRanges(const PartLayout::Piece& piece, const EmitRange& emit) const {
+void TensorView::ForPartBlocks(const PartLayout::Piece& piece, const EmitBlock& emit) const {
   const Part& part = parts_[piece.part];
   const MatrixSlice& in = piece.in_part;
   const uint64_t columns = layout_.part_columns(piece.part);
   const ViewSlice rect = {in.row, in.row + in.rows - 1, in.column, in.column + in.columns, false};
   if (part.raw) {
     const uint64_t size = InfoOf(dtype()).size;
-    ForRowRanges(part.own.first_plane, columns * size, rect, rect.begin * size, rect.end * size, emit);
+    ForRowBlocks(part.own.first_plane, columns * size, rect, rect.begin * size, rect.end * size, emit);
   } else if (part.linear && part.aligned) {
-    ForPlaneRanges(part.own, part.children, part.matrix, rect, emit);
+    ForPlaneBlocks(part.own, part.children, part.matrix, rect, emit);
   } else if (part.linear && (in.columns == columns || in.rows == 1)) {
     const uint64_t first = in.row * columns + in.column;
-    ForPlaneRanges(part.own, part.children, part.matrix,
+    ForPlaneBlocks(part.own, part.children, part.matrix,
                    FlatSlice(part.own.linear.cols, first, (in.rows - 1) * columns + in.columns), emit);
   } else if (part.linear) {
     for (uint64_t r = 0; r < in.rows; ++r)
-      ForPlaneRanges(part.own, part.children, part.matrix,
+      ForPlaneBlocks(part.own, part.children, part.matrix,
                      FlatSlice(part.own.linear.cols, (in.row + r) * columns + in.column, in.columns), emit);
   } else {  // nothing is known of its planes but their number
     const Index& index = store_.container().index();
@@ -73,13 +73,17 @@ void TensorView::ForPartRanges(const PartLayout::Piece& piece, const EmitRange& 
     for (uint32_t e = part.encoding - root.child_count; e <= part.encoding; ++e) {
       const EncodingRecord record = index.encoding(e);
       for (uint32_t p = record.first_plane; p < record.first_plane + record.plane_count; ++p)
-        emit({p, false, 0, index.plane(p).size});
+        emit({p, 0, index.plane(p).size});
     }
   }
 }
 
+void TensorView::ForBlocks(const MatrixSlice& slice, const EmitBlock& emit) const {
+  layout_.ForPieces(slice, [&](const PartLayout::Piece& piece) { ForPartBlocks(piece, emit); });
+}
+
 void TensorView::ForRanges(const MatrixSlice& slice, const EmitRange& emit) const {
-  layout_.ForPieces(slice, [&](const PartLayout::Piece& piece) { ForPartRanges(piece, emit); });
+  ForBlocks(slice, [&](const PlaneBlock& block) { ForRangesOf(block, emit); });
 }
 
 Result<ChunkPins> TensorView::Use(const MatrixSlice& slice, bool always) const {

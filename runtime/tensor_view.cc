@@ -56,6 +56,7 @@ Result<std::vector<ByteSpan>> TensorView::Locate(uint32_t encoding, EncodingPlan
     if (!pins) return Propagate(pins);
     index_pins_.push_back(std::move(*pins));
   }
+  planes.places = spans;
   return spans;
 }
 

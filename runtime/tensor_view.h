@@ -59,6 +59,10 @@ class TensorView {
   Status Verify(const MatrixSlice& slice) const;
   void Prefetch(const MatrixSlice& slice) const;
 
+  // Calls `emit` for the bytes of planes that a slice needs, part by part, but for the planes that hold indices: those
+  // are used whole. A part of a kind that is not known is used whole, too.
+  void ForBlocks(const MatrixSlice& slice, const EmitBlock& emit) const;
+
   // One part: an encoding and its children. Neither raw nor linear: foreign or unknown.
   struct Part {
     uint32_t encoding = 0;  // in the index
@@ -85,7 +89,7 @@ class TensorView {
   MatrixSlice UnitOf(const Part& part, uint64_t rows, uint64_t columns) const;
 
   void ForRanges(const MatrixSlice& slice, const EmitRange& emit) const;
-  void ForPartRanges(const PartLayout::Piece& piece, const EmitRange& emit) const;
+  void ForPartBlocks(const PartLayout::Piece& piece, const EmitBlock& emit) const;
   Result<ChunkPins> Use(const MatrixSlice& slice, bool always) const;
   // body(slice) for one slice after the other, rows of `slice` each, all that it needs being there.
   Status InWindows(const MatrixSlice& slice, bool always, const std::function<void(const MatrixSlice&)>& body) const;

@@ -102,7 +102,7 @@ uint64_t FlatGroupColumns(const MatrixView& m) {
   const NodeView& n = m.root;
   const bool grouped = std::any_of(std::begin(n.operands), std::end(n.operands),
                                    [](const OperandView& o) { return o.form == kArray || o.form == kNested; });
-  if (m.rows > 1 && m.columns % kPackUnit != 0) return 0;
+  if (m.rows > 1 && m.row_units * kPackUnit != m.columns) return 0;  // padded, or a slice's narrower rows
   if (!grouped) return uint64_t{1} << 48;
   const uint64_t columns = n.group_columns.divisor;
   if (n.group_rows.divisor != 1 || (m.rows > 1 && m.columns % columns != 0)) return 0;

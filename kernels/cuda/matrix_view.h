@@ -51,7 +51,8 @@ struct MatrixView {
   NodeView root;
   NodeView nested[3];  // of s, z, o, where nested
   uint64_t rows = 0, columns = 0;
-  uint64_t row_units = 0;  // units of 64 columns that a row takes
+  uint64_t row_units = 0;  // units of 64 columns from one row of codes to the next: fewer than a row has, if only a
+                           // slice of columns is on the device
   Type result = kF32;
   OperandView t;
   const void* stored_column = nullptr;  // u32 of each logical column; null: no permutation

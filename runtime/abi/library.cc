@@ -7,8 +7,9 @@
 namespace ingot::abi {
 namespace {
 
-constexpr const char* kStatusNames[] = {"INGOT_OK",   "INGOT_E_ARGUMENT",    "INGOT_E_NOT_FOUND", "INGOT_E_DATA",
-                                        "INGOT_E_IO", "INGOT_E_UNSUPPORTED", "INGOT_E_MEMORY",    "INGOT_E_INTERNAL"};
+constexpr const char* kStatusNames[] = {"INGOT_OK",       "INGOT_E_ARGUMENT", "INGOT_E_NOT_FOUND",
+                                        "INGOT_E_DATA",   "INGOT_E_IO",       "INGOT_E_UNSUPPORTED",
+                                        "INGOT_E_MEMORY", "INGOT_E_INTERNAL", "INGOT_E_DEVICE"};
 
 // The text of a thread's last failure. Where there is no memory for it, a literal has to do.
 thread_local std::string error_text;
@@ -39,6 +40,8 @@ Failure FailureOf(const Error& error) {
       return {INGOT_E_UNSUPPORTED, error.message};
     case ErrorCode::kMemory:
       return {INGOT_E_MEMORY, error.message};
+    case ErrorCode::kDevice:
+      return {INGOT_E_DEVICE, error.message};
   }
   return {INGOT_E_INTERNAL, error.message};
 }
