@@ -1,0 +1,32 @@
+// The instantiations of the products on tensor cores for what is multiplied.
+#pragma once
+
+#include "kernels/cuda/product_kernels.h"
+#include "kernels/cuda/product_tiles.cuh"
+
+namespace ingot::cuda {
+
+template <class Math, int kBits, bool kBook>
+ProductFunction TilesFor(const ProductStep& step) {
+  if (step.tiles == 1) return &ProductTiles<Math, kBits, kBook, 1>;
+  if (step.tiles == 2) return &ProductTiles<Math, kBits, kBook, 2>;
+  return &ProductTiles<Math, kBits, kBook, 4>;
+}
+
+template <class Math, bool kBook>
+ProductFunction TilesFor(const ProductStep& step) {
+  switch (step.bits) {
+    case 2:
+      return TilesFor<Math, 2, kBook>(step);
+    case 3:
+      return TilesFor<Math, 3, kBook>(step);
+    case 4:
+      return TilesFor<Math, 4, kBook>(step);
+    case 8:
+      return TilesFor<Math, 8, kBook>(step);
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace ingot::cuda
