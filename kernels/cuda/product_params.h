@@ -15,6 +15,10 @@ inline constexpr uint32_t kOperandStride = kBlockRows + 1;
 inline constexpr uint32_t kSparseRows =
     kProductThreads / kWarp;  // rows of a block of the kernels that take a warp a row
 
+// Groups of columns on tensor cores: halves of units, units of 64 columns, pairs of units, whole rows; kAny: whatever
+// ProductParams says.
+enum class Groups : uint8_t { kAny, kHalves, kUnits, kPairs, kRow };
+
 // What activations are arranged as.
 enum class Arrangement : uint8_t { kF16, kBF16, kInt8, kF32 };
 

@@ -37,15 +37,27 @@ uint64_t BytesOf(Arrangement arrangement) {
   return arrangement == Arrangement::kF32 ? 4 : arrangement == Arrangement::kInt8 ? 1 : 2;
 }
 
-uint32_t UnitsOfStage(int bits, uint32_t tiles) { return bits < 4 || (bits == 4 && tiles == 1) ? 4 : 2; }
+// As Tiles has them.
+uint32_t UnitsOfStage(const ProductStep& step) {
+  return step.bits < 4 || (step.bits == 4 && step.tiles == 1 && !step.book) ? 4 : 2;
+}
 
 uint32_t TilesOf(uint32_t x_rows) { return x_rows <= 8 ? 1 : x_rows <= 16 ? 2 : 4; }
 
 uint32_t SharedBytes(const ProductStep& step, uint32_t x_rows) {
   const auto bits = static_cast<uint32_t>(step.bits);
   const uint32_t x = static_cast<uint32_t>(64 * BytesOf(step.arrangement)) * x_rows;
-  const uint32_t stage = UnitsOfStage(step.bits, step.tiles) * (kBlockRows * 8 * bits + x);
+  const uint32_t stage = UnitsOfStage(step) * (kBlockRows * 8 * bits + x);
   return kStages * stage + kChunkGroups * (kOperandStride * 8 + 32 * step.tiles) + (step.book ? 256 * kWarp * 4 : 0);
+}
+
+// What has instantiations of its own (product_tiles_kernels.cuh).
+Groups GroupsOf(const ProductStep& step) {
+  const ProductParams& p = step.product;
+  if (step.arrangement != Arrangement::kF16 || step.book || step.tiles > 1) return Groups::kAny;
+  if (p.half_units) return Groups::kHalves;
+  if (p.matrix.root.groups_across == 1) return Groups::kRow;
+  return p.group_units == 1 ? Groups::kUnits : p.group_units == 2 ? Groups::kPairs : Groups::kAny;
 }
 
 class Planner {
@@ -183,7 +195,7 @@ void Planner::MultiplyAny() {
 // Slices of the columns, so many that the device is full; whole chunks of groups where they can be.
 void Planner::Slice(ProductStep& step) const {
   ProductParams& p = step.product;
-  const uint64_t units = UnitsOfStage(step.bits, step.tiles), stages = CeilDiv(m_.row_units, units);
+  const uint64_t units = UnitsOfStage(step), stages = CeilDiv(m_.row_units, units);
   const uint64_t wanted = CeilDiv(uint64_t{2} * limits_.multiprocessors, uint64_t{p.row_blocks});
   const uint64_t slices = std::clamp<uint64_t>(wanted, 1, std::max<uint64_t>(1, stages / kLeastStages));
   uint64_t slice = CeilDiv(stages, slices) * units;
@@ -212,6 +224,7 @@ void Planner::MultiplyTiles(uint64_t first, uint32_t rows) {
   p.half_units = !WholeRow(m_) && GroupColumns(m_) == 32;
   p.group_units = static_cast<uint32_t>(WholeRow(m_) ? m_.row_units : std::max<uint64_t>(1, GroupColumns(m_) / 64));
   p.row_blocks = static_cast<uint32_t>(CeilDiv(m_.rows, uint64_t{kBlockRows}));
+  step.groups = GroupsOf(step);
   Slice(step);
   step.grid = p.row_blocks * p.slices;
   p.out = p.y, p.out_stride = p.y_stride;
@@ -230,11 +243,13 @@ void Planner::MultiplyTiles(uint64_t first, uint32_t rows) {
 uint32_t Planner::RowsAtOnce(Arrangement arrangement) const {
   ProductStep step;
   step.arrangement = arrangement, step.bits = m_.root.bits, step.book = m_.root.codebook != nullptr;
-  for (uint32_t rows = 8 * kMostTiles; rows > 0; rows /= 2) {
+  uint32_t fit = 0;
+  for (uint32_t rows = 1; rows <= 8 * kMostTiles; rows *= 2) {
     step.tiles = TilesOf(rows);
-    if (SharedBytes(step, rows) <= limits_.shared_bytes) return rows;
+    if (SharedBytes(step, rows) > limits_.shared_bytes) break;
+    fit = rows;
   }
-  return 0;
+  return fit;
 }
 
 void Planner::Plan() {

@@ -49,6 +49,7 @@ struct ProductStep {
   int bits = 8;
   bool book = false;
   uint32_t tiles = 1;  // of 8 rows of activations
+  Groups groups = Groups::kAny;
   uint32_t grid = 1, block = kProductThreads, shared_bytes = 0;
   ArrangeParams arrange;
   ProductParams product;

@@ -15,34 +15,47 @@ namespace ingot::cuda {
 template <uint32_t kPieceBytes, uint32_t kPieces>
 struct FieldCopies {
   static constexpr uint32_t kParts = kPieceBytes / 16;
-  static constexpr uint32_t kCopies = kPieces * kParts * kBlockRows / kProductThreads;
-  static constexpr uint32_t kPiecesAtOnce = kPieces / kCopies;
+  static constexpr int kCopies = kPieces * kParts * kBlockRows / kProductThreads;
+  static constexpr int kStep = kCopies == 0 ? 0 : kPieces / kCopies * kPieceBytes;  // in the row, from copy to copy
   const uint8_t* from;
-  uint32_t to;
-  int32_t left;  // bytes of the row from there on; 0 or less: there are none
+  uint32_t to, place;  // in the stage, in the row's part of it
 
+  // Rows that are not there are the last one once more.
   INGOT_DEVICE FieldCopies(const MatrixView& m, int field, uint32_t unit_bytes, uint64_t block_row, uint64_t unit) {
     const uint32_t i = ThreadIndex();
     const uint32_t row = kParts == 2 ? i / 2 : i / kWarp * 16 + i % 16, piece = kParts == 2 ? 0 : i / 16 % 2;
-    const uint32_t place = piece * kPieceBytes + (kParts == 2 ? i % 2 * 16 : 0);
-    const uint64_t row_bytes = m.row_units * unit_bytes, at = unit * unit_bytes + place;
-    to = (piece * kBlockRows + row) * kPieceBytes + (kParts == 2 ? i % 2 * 16 : 0);
-    const bool there = block_row + row < m.rows && at < row_bytes;
-    left = there ? static_cast<int32_t>(row_bytes - at) : 0;
-    from = Bytes(m.root.codes[field], there ? (block_row + row) * row_bytes + at : 0);
+    const uint32_t part = kParts == 2 ? i % 2 * 16 : 0;
+    place = piece * kPieceBytes + part;
+    to = (piece * kBlockRows + row) * kPieceBytes + part;
+    const uint64_t of_row = block_row + row < m.rows ? block_row + row : m.rows - 1;
+    from = Bytes(m.root.codes[field], (of_row * m.row_units + unit) * unit_bytes + place);
+  }
+  // `left`: bytes that the row has from here on; zeros beyond.
+  INGOT_DEVICE void NextCut(uint8_t* stage, uint32_t left) {
+    INGOT_UNROLL
+    for (int k = 0; k < kCopies; ++k)
+      CopyAsync16OrZeros(stage + to + k * kStep * static_cast<int>(kBlockRows), from + k * kStep,
+                         place + static_cast<uint32_t>(k * kStep) < left);
   }
   INGOT_DEVICE void Next(uint8_t* stage) {
-    constexpr int32_t kStep = kPiecesAtOnce * kPieceBytes;
-    INGOT_UNROLL
-    for (int32_t k = 0; k < static_cast<int32_t>(kCopies); ++k)
-      CopyAsync16OrZeros(stage + to + k * kStep * static_cast<int32_t>(kBlockRows), from + k * kStep, left > k * kStep);
-    from += kPieces * kPieceBytes, left -= kPieces * kPieceBytes;
+    ForCopies<0>(stage + to);
+    from += kPieces * kPieceBytes;
+  }
+
+ private:
+  template <int k>
+  INGOT_DEVICE void ForCopies(uint8_t* at) const {
+    if constexpr (k < kCopies) {
+      CopyAsync16At<k * kStep* static_cast<int>(kBlockRows), k * kStep>(at, from);
+      ForCopies<k + 1>(at);
+    }
   }
 };
 
-template <class Math, int kBits, uint32_t kUnits>
+template <class Math, int kBits, uint32_t kUnits, uint32_t kTiles>
 struct StageCopies {
   using Codes = StagedCodes<kBits>;
+  static constexpr int kMostOfX = kUnits * 64 * Math::kBytes * 8 * kTiles / 16 / kProductThreads;  // copies of a thread
   FieldCopies<Codes::kPieceBytes, kUnits * 8 * Codes::kWidth / Codes::kPieceBytes> low;
   FieldCopies<16, kUnits / 2> high;
   const uint8_t* x;
@@ -51,14 +64,29 @@ struct StageCopies {
   INGOT_DEVICE StageCopies(const ProductParams& p, uint64_t block_row, uint64_t unit)
       : low(p.matrix, 0, 8 * Codes::kWidth, block_row, unit),
         high(p.matrix, kBits == 3 ? 1 : 0, 8, block_row, unit),
-        x(Bytes(p.x, unit * p.x_rows * 64 * Math::kBytes)),
+        x(Bytes(p.x, unit * p.x_rows * 64 * Math::kBytes + 16 * ThreadIndex())),
         x_bytes(kUnits * p.x_rows * 64 * Math::kBytes) {}
-  INGOT_DEVICE void Next(uint8_t* stage) {
-    low.Next(stage);
-    if constexpr (Codes::kHighField) high.Next(stage + Codes::LowBytes(kUnits));
-    for (uint32_t i = 16 * ThreadIndex(); i < x_bytes; i += 16 * kProductThreads)
-      CopyAsync16(stage + Codes::Bytes(kUnits) + i, x + i);
+  // `units`: how many the row has from here on.
+  INGOT_DEVICE void Next(uint8_t* stage, uint32_t units) {
+    if (units >= kUnits) {
+      low.Next(stage);
+      if constexpr (Codes::kHighField) high.Next(stage + Codes::LowBytes(kUnits));
+    } else {
+      low.NextCut(stage, units * 8 * Codes::kWidth);
+      if constexpr (Codes::kHighField) high.NextCut(stage + Codes::LowBytes(kUnits), units * 8);
+    }
+    CopyX<0>(stage + Codes::Bytes(kUnits) + 16 * ThreadIndex());
     x += x_bytes;
+  }
+
+ private:
+  template <int k>
+  INGOT_DEVICE void CopyX(uint8_t* at) const {
+    if constexpr (k < kMostOfX || k == 0) {
+      constexpr int kAt = 16 * static_cast<int>(kProductThreads) * k;
+      if (kAt + 16 * ThreadIndex() < x_bytes) CopyAsync16At<kAt, kAt>(at, x);
+      CopyX<k + 1>(at);
+    }
   }
 };
 
@@ -82,24 +110,24 @@ INGOT_DEVICE RowOperands OperandsOf(const ProductParams& p, const Way& way, uint
 
 template <uint32_t kTiles>
 struct GroupChunk {
-  RowOperands* operands;  // [group][kOperandStride]
-  float* sums;            // [group][8 kTiles]
-  uint32_t first, count;
+  static constexpr uint32_t kSumStride = 8 * kTiles;
+  RowOperands* operands;  // [group][kOperandStride]; zeros where there is no group or row
+  float* sums;            // [group][kSumStride], of the activations
+  uint32_t first = 0, end = 0;
 
   // By all threads, between barriers.
   template <class Way>
   INGOT_DEVICE void Fill(const ProductParams& p, const Way& way, uint64_t block_row, uint32_t group) {
-    const auto groups = static_cast<uint32_t>(p.matrix.root.groups_across);
-    first = group, count = groups - group < kChunkGroups ? groups - group : kChunkGroups;
+    first = group, end = group + kChunkGroups;
     for (uint32_t i = ThreadIndex(); i < kChunkGroups * kBlockRows; i += kProductThreads) {
       const uint32_t of = i % kChunkGroups, row = i / kChunkGroups;
       StoreShared(operands + of * kOperandStride + row, OperandsOf(p, way, block_row + row, group + of));
     }
     if (!p.shifted) return;
-    for (uint32_t i = ThreadIndex(); i < count * 8 * kTiles; i += kProductThreads) {
-      const uint32_t n = i % (8 * kTiles);
-      const uint32_t at = (group + i / (8 * kTiles)) * p.x_rows + n;
-      StoreShared(sums + i, n < p.x_rows ? AsFloat(LoadGlobal<uint32_t>(p.x_sums + at)) : 0.0f);
+    for (uint32_t i = ThreadIndex(); i < kChunkGroups * kSumStride; i += kProductThreads) {
+      const uint32_t n = i % kSumStride, of = group + i / kSumStride;
+      const bool there = n < p.x_rows && of < p.matrix.root.groups_across;
+      StoreShared(sums + i, there ? AsFloat(LoadGlobal<uint32_t>(p.x_sums + of * p.x_rows + n)) : 0.0f);
     }
   }
 };
@@ -112,27 +140,31 @@ struct WarpSums {
   Sum part[2][kTiles][4] = {};  // of codes in the open group, by halves of units
   float total[kTiles][4] = {};
 
-  // Adds `half` of a group (2: both), and begins a new one. `ends`: the group's activations are all in.
-  template <class Way>
-  INGOT_DEVICE void Close(const GroupChunk<kTiles>& chunk, uint32_t group, uint32_t row, int half, bool shift) {
-    const RowOperands* operands = chunk.operands + (group - chunk.first) * kOperandStride + row;
+  // Adds the sums of a group (kPart 2) or of the half of a unit that is one, and begins new ones. `operands`: of the
+  // group and the lane's first row; `of_x`: of the group; null: without what the group's activations add.
+  template <class Way, int kPart>
+  INGOT_DEVICE void Close(const RowOperands* operands, const float* of_x) {
     const RowOperands of_row[2] = {LoadShared(operands), LoadShared(operands + 8)};
     INGOT_UNROLL
     for (uint32_t j = 0; j < kTiles; ++j) {
       INGOT_UNROLL
       for (uint32_t i = 0; i < 4; ++i) {
         const auto low = static_cast<float>(part[0][j][i]), high = static_cast<float>(part[1][j][i]);
-        const float sum = half == 0 ? low : MultiplyAdd(high, Way::kHighScale, half == 1 ? 0.0f : low);
+        const float sum = kPart == 0   ? low
+                          : kPart == 1 ? Multiply(high, Way::kHighScale)
+                                       : MultiplyAdd(high, Way::kHighScale, low);
         total[j][i] = MultiplyAdd(sum, of_row[i / 2].scale, total[j][i]);
-        if (half != 1) part[0][j][i] = 0;
-        if (half != 0) part[1][j][i] = 0;
+        if (kPart != 1) part[0][j][i] = 0;
+        if (kPart != 0) part[1][j][i] = 0;
       }
-      if (!shift) continue;
-      const float* sums = chunk.sums + ((group - chunk.first) * kTiles + j) * 8 + ThreadIndex() % 4 * 2;
-      const Words2 of_x = LoadShared(reinterpret_cast<const Words2*>(sums));
+    }
+    if (of_x == nullptr) return;
+    INGOT_UNROLL
+    for (uint32_t j = 0; j < kTiles; ++j) {
+      const Words2 x = LoadShared(reinterpret_cast<const Words2*>(of_x + 8 * j + ThreadIndex() % 4 * 2));
       INGOT_UNROLL
       for (uint32_t i = 0; i < 4; ++i)
-        total[j][i] = MultiplyAdd(AsFloat(of_x.word[i % 2]), of_row[i / 2].shift, total[j][i]);
+        total[j][i] = MultiplyAdd(AsFloat(x.word[i % 2]), of_row[i / 2].shift, total[j][i]);
     }
   }
 };
@@ -198,74 +230,132 @@ template <class Math, int kBits, bool kBook, uint32_t kTiles>
 struct Tiles {
   using Way = typename WayOf<Math, kBits, kBook>::Way;
   using Codes = StagedCodes<kBits>;
-  static constexpr uint32_t kUnits = kBits < 4 || (kBits == 4 && kTiles == 1) ? 4 : 2;  // of a stage
+  static constexpr uint32_t kUnits = kBits < 4 || (kBits == 4 && kTiles == 1 && !kBook) ? 4 : 2;  // of a stage
+  static constexpr uint32_t kUnitOfX = 64 * Math::kBytes;  // bytes, a row of activations
 };
 
-template <class Math, int kBits, bool kBook, uint32_t kTiles>
+// The groups of a warp, as units pass: which one is open, and its closing.
+template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups>
+struct OpenGroup {
+  using T = Tiles<Math, kBits, kBook, kTiles>;
+  using Way = typename T::Way;
+  // Groups that a stage has, where that is known.
+  static constexpr uint32_t kOfStage = kGroups == Groups::kHalves  ? 2 * T::kUnits
+                                       : kGroups == Groups::kUnits ? T::kUnits
+                                                                   : T::kUnits / 2;
+  uint32_t group, left, row;
+  bool halves;
+
+  INGOT_DEVICE OpenGroup(const ProductParams& p, uint32_t unit, uint32_t first_row)
+      : group(p.half_units ? 2 * unit : unit / p.group_units), row(first_row), halves(p.half_units) {
+    left = (group + 1) * p.group_units - unit;
+  }
+  INGOT_DEVICE uint32_t LastOfStage(const ProductParams& p) const {
+    if constexpr (kGroups == Groups::kRow) return group;
+    if constexpr (kGroups != Groups::kAny) return group + kOfStage - 1;
+    uint32_t last = group + (halves ? 2 * T::kUnits - 1 : 0);
+    for (uint32_t units = left; !halves && units < T::kUnits; units += p.group_units) ++last;
+    return last;
+  }
+  template <int kPart>
+  INGOT_DEVICE void Close(const GroupChunk<kTiles>& chunk, uint32_t of, bool shift,
+                          WarpSums<Math, kTiles>& sums) const {
+    const uint32_t at = of - chunk.first;
+    sums.template Close<Way, kPart>(chunk.operands + at * kOperandStride + row,
+                                    shift ? chunk.sums + at * chunk.kSumStride : nullptr);
+  }
+  // After unit `u` of a stage.
+  INGOT_DEVICE void AfterUnit(const ProductParams& p, const GroupChunk<kTiles>& chunk, uint32_t u,
+                              WarpSums<Math, kTiles>& sums) {
+    if constexpr (kGroups == Groups::kHalves) {
+      Close<0>(chunk, group + 2 * u, p.shifted, sums);
+      Close<1>(chunk, group + 2 * u + 1, p.shifted, sums);
+    } else if constexpr (kGroups == Groups::kUnits) {
+      Close<2>(chunk, group + u, p.shifted, sums);
+    } else if constexpr (kGroups == Groups::kPairs) {
+      if (u % 2 == 1) Close<2>(chunk, group + u / 2, p.shifted, sums);
+    } else if constexpr (kGroups == Groups::kAny) {
+      if (halves) {
+        Close<0>(chunk, group, p.shifted, sums);
+        Close<1>(chunk, group + 1, p.shifted, sums);
+        group += 2;
+      } else if (--left == 0) {
+        Close<2>(chunk, group, p.shifted, sums);
+        ++group, left = p.group_units;
+      }
+    }
+  }
+  INGOT_DEVICE void AfterStage() {
+    if constexpr (kGroups != Groups::kAny && kGroups != Groups::kRow) group += kOfStage;
+  }
+  // What is still open: a group that goes on in another slice, which adds what its activations do, or the row's last.
+  INGOT_DEVICE void Finish(const ProductParams& p, const GroupChunk<kTiles>& chunk, bool at_end_of_row,
+                           WarpSums<Math, kTiles>& sums) const {
+    if constexpr (kGroups == Groups::kRow) Close<2>(chunk, group, p.shifted && at_end_of_row, sums);
+    if constexpr (kGroups == Groups::kAny) {
+      if (!halves && left != p.group_units) Close<2>(chunk, group, p.shifted && at_end_of_row, sums);
+    }
+  }
+};
+
+template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups>
 INGOT_KERNEL(kProductThreads)
 ProductTiles(const ProductParams p) {
   using T = Tiles<Math, kBits, kBook, kTiles>;
-  using Way = typename T::Way;
   INGOT_DYNAMIC_SHARED(uint8_t, shared);
-  const uint32_t stage_bytes = T::Codes::Bytes(T::kUnits) + T::kUnits * 64 * Math::kBytes * p.x_rows;
-  GroupChunk<kTiles> chunk = {reinterpret_cast<RowOperands*>(shared + kStages * stage_bytes), nullptr, 0, 0};
+  const uint32_t stage_bytes = T::Codes::Bytes(T::kUnits) + T::kUnits * T::kUnitOfX * p.x_rows;
+  GroupChunk<kTiles> chunk;
+  chunk.operands = reinterpret_cast<RowOperands*>(shared + kStages * stage_bytes);
   chunk.sums = reinterpret_cast<float*>(chunk.operands + kChunkGroups * kOperandStride);
-  const Way way(p.matrix, reinterpret_cast<uint32_t*>(chunk.sums + kChunkGroups * 8 * kTiles));
+  const typename T::Way way(p.matrix, reinterpret_cast<uint32_t*>(chunk.sums + kChunkGroups * chunk.kSumStride));
 
   const uint32_t slice = BlockIndex() / p.row_blocks, block = BlockIndex() - slice * p.row_blocks;
   const uint64_t block_row = static_cast<uint64_t>(block) * kBlockRows;
   const uint32_t lane = ThreadIndex() % kWarp, row = ThreadIndex() / kWarp * 16 + lane / 4;
-  const auto all_units = static_cast<uint32_t>(p.matrix.row_units);
-  uint32_t unit = slice * p.slice_units;
-  const uint32_t end = all_units - unit < p.slice_units ? all_units : unit + p.slice_units;
-  uint32_t group = p.half_units ? 2 * unit : unit / p.group_units;
-  uint32_t left = (group + 1) * p.group_units - unit;  // units of the open group, not of half_units
+  const auto row_units = static_cast<uint32_t>(p.matrix.row_units);
+  const uint32_t first = slice * p.slice_units;
+  const uint32_t end = row_units - first < p.slice_units ? row_units : first + p.slice_units;
+  uint32_t stages = (end - first + T::kUnits - 1) / T::kUnits;  // still to come
+  uint32_t ahead = row_units - first;                           // units of the row that copies have not begun with
 
-  StageCopies<Math, kBits, T::kUnits> copies(p, block_row, unit);
+  StageCopies<Math, kBits, T::kUnits, kTiles> copies(p, block_row, first);
   for (uint32_t s = 0; s + 1 < kStages; ++s) {
-    if (unit + s * T::kUnits < end) copies.Next(shared + s * stage_bytes);
+    if (s < stages) copies.Next(shared + s * stage_bytes, ahead);
     CommitCopies();
+    ahead -= T::kUnits;
   }
   WarpSums<Math, kTiles> sums;
-  uint32_t at = 0, next = kStages - 1;  // stages
-  while (unit < end) {
+  OpenGroup<Math, kBits, kBook, kTiles, kGroups> open(p, first, row);
+  uint8_t *stage = shared, *used = shared + (kStages - 1) * stage_bytes;
+  for (; stages > 0; --stages) {
     WaitForCopies<kStages - 2>();
     BlockBarrier();
-    if (unit + (kStages - 1) * T::kUnits < end) copies.Next(shared + next * stage_bytes);
+    if (stages >= kStages) copies.Next(used, ahead);
     CommitCopies();
-    next = next + 1 == kStages ? 0 : next + 1;
-    uint32_t last = group + (p.half_units ? 2 * T::kUnits - 1 : 0);  // group of this stage
-    for (uint32_t units = left; !p.half_units && units < T::kUnits; units += p.group_units) ++last;
-    if (last >= chunk.first + chunk.count && chunk.first + chunk.count < p.matrix.root.groups_across) {
-      chunk.Fill(p, way, block_row, group);
+    ahead -= T::kUnits;
+    if (open.LastOfStage(p) >= chunk.end) {
+      chunk.Fill(p, way, block_row, open.group);
       BlockBarrier();
     }
-    const uint8_t* const stage = shared + at * stage_bytes;
-    at = at + 1 == kStages ? 0 : at + 1;
+    const uint8_t* x = stage + T::Codes::Bytes(T::kUnits);
     INGOT_UNROLL
     for (uint32_t u = 0; u < T::kUnits; ++u) {
-      if (unit >= end) break;
-      ++unit;
-      const uint8_t* const x = stage + T::Codes::Bytes(T::kUnits) + u * 64 * Math::kBytes * p.x_rows;
       uint32_t words[2][4], values[2][8];
       INGOT_UNROLL
       for (uint32_t i = 0; i < 2; ++i) {
         T::Codes::template Load<T::kUnits>(stage, u, row + 8 * i, lane % 4, words[i]);
         way.Make(words[i], values[i]);
       }
-      MultiplyHalf<Math, kTiles>(p, x, 0, values[0], values[1], sums);
-      MultiplyHalf<Math, kTiles>(p, x + 32 * Math::kBytes * p.x_rows, 1, values[0], values[1], sums);
-      if (p.half_units) {
-        sums.template Close<Way>(chunk, group, row, 0, p.shifted);
-        if (group + 1 < p.matrix.root.groups_across) sums.template Close<Way>(chunk, group + 1, row, 1, p.shifted);
-        group += 2;
-      } else if (--left == 0 || unit == end) {
-        // A group that goes on in the next slice gets its shift there.
-        sums.template Close<Way>(chunk, group, row, 2, p.shifted && (left == 0 || unit == all_units));
-        if (left == 0) ++group, left = p.group_units;
-      }
+      INGOT_UNROLL
+      for (int half = 0; half < 2; ++half, x += T::kUnitOfX / 2 * p.x_rows)
+        MultiplyHalf<Math, kTiles>(p, x, half, values[0], values[1], sums);
+      open.AfterUnit(p, chunk, u, sums);
     }
+    open.AfterStage();
+    used = stage;
+    stage = stage == shared + (kStages - 1) * stage_bytes ? shared : stage + stage_bytes;
   }
+  open.Finish(p, chunk, end == row_units, sums);
   StoreSums<kTiles>(p, block_row + row - lane / 4, slice, sums.total, Math::kBytes == 1);
 }
 

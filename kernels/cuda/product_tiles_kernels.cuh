@@ -6,11 +6,30 @@
 
 namespace ingot::cuda {
 
+template <class Math, int kBits>
+ProductFunction OneTileFor(Groups groups) {
+  switch (groups) {
+    case Groups::kHalves:
+      return &ProductTiles<Math, kBits, false, 1, Groups::kHalves>;
+    case Groups::kUnits:
+      return &ProductTiles<Math, kBits, false, 1, Groups::kUnits>;
+    case Groups::kPairs:
+      return &ProductTiles<Math, kBits, false, 1, Groups::kPairs>;
+    case Groups::kRow:
+      return &ProductTiles<Math, kBits, false, 1, Groups::kRow>;
+    default:
+      return &ProductTiles<Math, kBits, false, 1, Groups::kAny>;
+  }
+}
+
 template <class Math, int kBits, bool kBook>
 ProductFunction TilesFor(const ProductStep& step) {
-  if (step.tiles == 1) return &ProductTiles<Math, kBits, kBook, 1>;
-  if (step.tiles == 2) return &ProductTiles<Math, kBits, kBook, 2>;
-  return &ProductTiles<Math, kBits, kBook, 4>;
+  if constexpr (!kBook && Math::kArrangement == Arrangement::kF16) {
+    if (step.tiles == 1) return OneTileFor<Math, kBits>(step.groups);
+  }
+  if (step.tiles == 1) return &ProductTiles<Math, kBits, kBook, 1, Groups::kAny>;
+  if (step.tiles == 2) return &ProductTiles<Math, kBits, kBook, 2, Groups::kAny>;
+  return &ProductTiles<Math, kBits, kBook, 4, Groups::kAny>;
 }
 
 template <class Math, bool kBook>

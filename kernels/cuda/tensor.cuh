@@ -22,6 +22,20 @@ INGOT_DEVICE void CopyAsync16OrZeros(void* shared, const void* global, bool whol
 #endif
 }
 
+// The same, whole, with offsets that the instruction adds.
+template <int kTo, int kFrom>
+INGOT_DEVICE void CopyAsync16At(void* shared, const void* global) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "cp.async.cg.shared.global [%0+%2], [%1+%3], 16;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+      "l"(global), "n"(kTo), "n"(kFrom)
+      : "memory");
+#else
+  const auto* from = static_cast<const unsigned char*>(global) + kFrom;
+  *reinterpret_cast<Words4*>(static_cast<unsigned char*>(shared) + kTo) = LoadGlobal<Words4>(from);
+#endif
+}
+
 // The bits of kMask from `a`, the others from `rest`.
 template <uint32_t kMask>
 INGOT_DEVICE uint32_t Select(uint32_t a, uint32_t rest) {
@@ -69,9 +83,9 @@ INGOT_DEVICE void MultiplyTilesF16(float* d, const uint32_t* a, const uint32_t* 
 INGOT_DEVICE void MultiplyTilesBF16(float* d, const uint32_t* a, const uint32_t* b) {
 #if __CUDA_ARCH__ >= 800
   asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%11,%12,%13};"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(d[0]), "f"(d[1]), "f"(d[2]), "f"(d[3]));
 #else
   // By shuffles: right, and no plan asks for it.
   const uint32_t lane = ThreadIndex() % kWarp, row = lane / 4 * 4, column = lane % 4 * 8;

@@ -13,6 +13,11 @@ inline void CopyAsync16OrZeros(void* shared, const void* global, bool whole) {
   StoreShared(static_cast<Words4*>(shared), Words4{});
 }
 
+template <int kTo, int kFrom>
+inline void CopyAsync16At(void* shared, const void* global) {
+  CopyAsync16(static_cast<std::byte*>(shared) + kTo, static_cast<const std::byte*>(global) + kFrom);
+}
+
 // Bit 4x + 2y + z of the table of lop3 stands for bits x, y, z; 0xCA: x ? y : z.
 template <uint32_t kMask>
 inline uint32_t Select(uint32_t a, uint32_t rest) {
