@@ -54,7 +54,7 @@ uint32_t SharedBytes(const ProductStep& step, uint32_t x_rows) {
 // What has instantiations of its own (product_tiles_kernels.cuh).
 Groups GroupsOf(const ProductStep& step) {
   const ProductParams& p = step.product;
-  if (step.arrangement != Arrangement::kF16 || step.book || step.tiles > 1) return Groups::kAny;
+  if (step.arrangement != Arrangement::kF16 || step.book || p.x_rows > 1) return Groups::kAny;
   if (p.half_units) return Groups::kHalves;
   if (p.matrix.root.groups_across == 1) return Groups::kRow;
   return p.group_units == 1 ? Groups::kUnits : p.group_units == 2 ? Groups::kPairs : Groups::kAny;
@@ -225,6 +225,7 @@ void Planner::MultiplyTiles(uint64_t first, uint32_t rows) {
   p.group_units = static_cast<uint32_t>(WholeRow(m_) ? m_.row_units : std::max<uint64_t>(1, GroupColumns(m_) / 64));
   p.row_blocks = static_cast<uint32_t>(CeilDiv(m_.rows, uint64_t{kBlockRows}));
   step.groups = GroupsOf(step);
+  p.shifted |= step.groups != Groups::kAny;  // they do not ask
   Slice(step);
   step.grid = p.row_blocks * p.slices;
   p.out = p.y, p.out_stride = p.y_stride;

@@ -52,20 +52,20 @@ struct FieldCopies {
   }
 };
 
-template <class Math, int kBits, uint32_t kUnits, uint32_t kTiles>
+template <class Math, int kBits, uint32_t kUnits, uint32_t kRows>
 struct StageCopies {
   using Codes = StagedCodes<kBits>;
-  static constexpr int kMostOfX = kUnits * 64 * Math::kBytes * 8 * kTiles / 16 / kProductThreads;  // copies of a thread
+  static constexpr uint32_t kMostOfX = kUnits * 64 * Math::kBytes * kRows;  // bytes
   FieldCopies<Codes::kPieceBytes, kUnits * 8 * Codes::kWidth / Codes::kPieceBytes> low;
   FieldCopies<16, kUnits / 2> high;
   const uint8_t* x;
-  uint32_t x_bytes;
+  const uint32_t x_bytes;
 
   INGOT_DEVICE StageCopies(const ProductParams& p, uint64_t block_row, uint64_t unit)
       : low(p.matrix, 0, 8 * Codes::kWidth, block_row, unit),
         high(p.matrix, kBits == 3 ? 1 : 0, 8, block_row, unit),
         x(Bytes(p.x, unit * p.x_rows * 64 * Math::kBytes + 16 * ThreadIndex())),
-        x_bytes(kUnits * p.x_rows * 64 * Math::kBytes) {}
+        x_bytes(kUnits * (kRows == 1 ? 1 : p.x_rows) * 64 * Math::kBytes) {}
   // `units`: how many the row has from here on.
   INGOT_DEVICE void Next(uint8_t* stage, uint32_t units) {
     if (units >= kUnits) {
@@ -82,8 +82,8 @@ struct StageCopies {
  private:
   template <int k>
   INGOT_DEVICE void CopyX(uint8_t* at) const {
-    if constexpr (k < kMostOfX || k == 0) {
-      constexpr int kAt = 16 * static_cast<int>(kProductThreads) * k;
+    constexpr int kAt = 16 * static_cast<int>(kProductThreads) * k;
+    if constexpr (kAt < static_cast<int>(kMostOfX)) {
       if (kAt + 16 * ThreadIndex() < x_bytes) CopyAsync16At<kAt, kAt>(at, x);
       CopyX<k + 1>(at);
     }
@@ -92,7 +92,7 @@ struct StageCopies {
 
 // ---- operands of some groups of the block's rows, in shared memory
 
-struct RowOperands {
+struct alignas(8) RowOperands {
   float scale, shift;  // of the sum of codes, of the sum of activations
 };
 
@@ -105,7 +105,8 @@ INGOT_DEVICE RowOperands OperandsOf(const ProductParams& p, const Way& way, uint
   const float s = Multiply(m.root.operands[kScale].form == kAbsent ? 1.0f : g.s, t);
   const float z = Subtract(m.root.operands[kZeroPoint].form == kAbsent ? 0.0f : g.z, Way::kCentre);
   const float o = m.root.operands[kOffset].form == kAbsent ? 0.0f : Multiply(g.o, t);
-  return {Multiply(s, way.Unit()), Subtract(0.0f, MultiplyAdd(s, z, o))};
+  const float unit = p.half_units && group % 2 == 1 ? Multiply(way.Unit(), Way::kHighScale) : way.Unit();
+  return {Multiply(s, unit), Subtract(0.0f, MultiplyAdd(s, z, o))};
 }
 
 template <uint32_t kTiles>
@@ -141,44 +142,48 @@ struct WarpSums {
   float total[kTiles][4] = {};
 
   // Adds the sums of a group (kPart 2) or of the half of a unit that is one, and begins new ones. `operands`: of the
-  // group and the lane's first row; `of_x`: of the group; null: without what the group's activations add.
-  template <class Way, int kPart>
-  INGOT_DEVICE void Close(const RowOperands* operands, const float* of_x) {
+  // group and the lane's first row; `of_x`: of the group; `shift`: with what the group's activations add. kOneRow: of
+  // activations; the others' sums are left alone.
+  template <class Way, int kPart, bool kOneRow>
+  INGOT_DEVICE void Close(const RowOperands* operands, const float* of_x, bool shift) {
     const RowOperands of_row[2] = {LoadShared(operands), LoadShared(operands + 8)};
     INGOT_UNROLL
     for (uint32_t j = 0; j < kTiles; ++j) {
       INGOT_UNROLL
-      for (uint32_t i = 0; i < 4; ++i) {
+      for (uint32_t i = 0; i < 4; i += kOneRow ? 2 : 1) {
         const auto low = static_cast<float>(part[0][j][i]), high = static_cast<float>(part[1][j][i]);
-        const float sum = kPart == 0   ? low
-                          : kPart == 1 ? Multiply(high, Way::kHighScale)
-                                       : MultiplyAdd(high, Way::kHighScale, low);
+        const float sum = kPart == 0 ? low : kPart == 1 ? high : MultiplyAdd(high, Way::kHighScale, low);
         total[j][i] = MultiplyAdd(sum, of_row[i / 2].scale, total[j][i]);
         if (kPart != 1) part[0][j][i] = 0;
         if (kPart != 0) part[1][j][i] = 0;
       }
     }
-    if (of_x == nullptr) return;
+    if (!shift) return;
     INGOT_UNROLL
     for (uint32_t j = 0; j < kTiles; ++j) {
-      const Words2 x = LoadShared(reinterpret_cast<const Words2*>(of_x + 8 * j + ThreadIndex() % 4 * 2));
-      INGOT_UNROLL
-      for (uint32_t i = 0; i < 4; ++i)
-        total[j][i] = MultiplyAdd(AsFloat(x.word[i % 2]), of_row[i / 2].shift, total[j][i]);
+      if constexpr (kOneRow) {
+        const float x = LoadShared(of_x);
+        total[j][0] = MultiplyAdd(x, of_row[0].shift, total[j][0]);
+        total[j][2] = MultiplyAdd(x, of_row[1].shift, total[j][2]);
+      } else {
+        const Words2 x = LoadShared(reinterpret_cast<const Words2*>(of_x + 8 * j + ThreadIndex() % 4 * 2));
+        INGOT_UNROLL
+        for (uint32_t i = 0; i < 4; ++i)
+          total[j][i] = MultiplyAdd(AsFloat(x.word[i % 2]), of_row[i / 2].shift, total[j][i]);
+      }
     }
   }
 };
 
-// Multiplies one half of a unit: registers of rows g and g + 8.
-template <class Math, uint32_t kTiles>
-INGOT_DEVICE void MultiplyHalf(const ProductParams& p, const uint8_t* x, int half, const uint32_t* low,
+// Multiplies one half of a unit: registers of rows g and g + 8. `lane_row`: where in `x` the
+// lane's row of activations of each tile is. kFresh: the sums are new.
+template <bool kFresh, class Math, uint32_t kTiles>
+INGOT_DEVICE void MultiplyHalf(const uint8_t* x, const uint32_t* lane_row, int half, const uint32_t* low,
                                const uint32_t* high, WarpSums<Math, kTiles>& sums) {
   constexpr int kWords = 2 * static_cast<int>(Math::kBytes);  // of a lane, in a half
-  const uint32_t lane = ThreadIndex() % kWarp;
   INGOT_UNROLL
   for (uint32_t j = 0; j < kTiles; ++j) {
-    const uint32_t n = 8 * j + lane / 4, row = n < p.x_rows ? n : p.x_rows - 1;
-    const uint8_t* at = x + (row * 4 + lane % 4) * (8 * Math::kBytes);
+    const uint8_t* const at = x + lane_row[j];
     uint32_t b[kWords];
     if constexpr (kWords == 4) {
       const Words4 w = LoadShared(reinterpret_cast<const Words4*>(at));
@@ -191,6 +196,12 @@ INGOT_DEVICE void MultiplyHalf(const ProductParams& p, const uint8_t* x, int hal
     for (int k = 0; k < kWords; k += 2) {
       const int r = kWords * half + k;
       const uint32_t a[4] = {low[r], high[r], low[r + 1], high[r + 1]};
+      if constexpr (kFresh) {
+        if (k == 0) {
+          Math::Begin(sums.part[half][j], a, b);
+          continue;
+        }
+      }
       Math::Multiply(sums.part[half][j], a, b + k);
     }
   }
@@ -238,72 +249,109 @@ struct Tiles {
 template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups>
 struct OpenGroup {
   using T = Tiles<Math, kBits, kBook, kTiles>;
-  using Way = typename T::Way;
+  using Sums = WarpSums<Math, kTiles>;
   // Groups that a stage has, where that is known.
   static constexpr uint32_t kOfStage = kGroups == Groups::kHalves  ? 2 * T::kUnits
                                        : kGroups == Groups::kUnits ? T::kUnits
                                                                    : T::kUnits / 2;
-  uint32_t group, left, row;
-  bool halves;
+  const bool halves, shifted;
+  const uint32_t row, units;  // the lane's first row; of a group
+  uint32_t group, left;       // its units that are still to come
+  const RowOperands* operands = nullptr;
+  const float* of_x = nullptr;
 
   INGOT_DEVICE OpenGroup(const ProductParams& p, uint32_t unit, uint32_t first_row)
-      : group(p.half_units ? 2 * unit : unit / p.group_units), row(first_row), halves(p.half_units) {
-    left = (group + 1) * p.group_units - unit;
-  }
-  INGOT_DEVICE uint32_t LastOfStage(const ProductParams& p) const {
+      : halves(p.half_units),
+        shifted(kGroups != Groups::kAny || p.shifted),
+        row(first_row),
+        units(p.group_units),
+        group(p.half_units ? 2 * unit : unit / p.group_units),
+        left((group + 1) * p.group_units - unit) {}
+  INGOT_DEVICE uint32_t LastOfStage() const {
     if constexpr (kGroups == Groups::kRow) return group;
     if constexpr (kGroups != Groups::kAny) return group + kOfStage - 1;
     uint32_t last = group + (halves ? 2 * T::kUnits - 1 : 0);
-    for (uint32_t units = left; !halves && units < T::kUnits; units += p.group_units) ++last;
+    for (uint32_t u = left; !halves && u < T::kUnits; u += units) ++last;
     return last;
   }
+  // The chunk begins with the open group.
+  INGOT_DEVICE void Enter(const GroupChunk<kTiles>& chunk) { operands = chunk.operands + row, of_x = chunk.sums; }
+  INGOT_DEVICE void Advance(uint32_t groups) {
+    group += groups, operands += groups * kOperandStride, of_x += groups * 8 * kTiles;
+  }
   template <int kPart>
-  INGOT_DEVICE void Close(const GroupChunk<kTiles>& chunk, uint32_t of, bool shift,
-                          WarpSums<Math, kTiles>& sums) const {
-    const uint32_t at = of - chunk.first;
-    sums.template Close<Way, kPart>(chunk.operands + at * kOperandStride + row,
-                                    shift ? chunk.sums + at * chunk.kSumStride : nullptr);
+  INGOT_DEVICE void Close(uint32_t further, bool shift, Sums& sums) const {
+    sums.template Close<typename T::Way, kPart, kGroups != Groups::kAny>(operands + further * kOperandStride,
+                                                                         of_x + further * 8 * kTiles, shift);
   }
   // After unit `u` of a stage.
-  INGOT_DEVICE void AfterUnit(const ProductParams& p, const GroupChunk<kTiles>& chunk, uint32_t u,
-                              WarpSums<Math, kTiles>& sums) {
+  INGOT_DEVICE void AfterUnit(uint32_t u, Sums& sums) {
     if constexpr (kGroups == Groups::kHalves) {
-      Close<0>(chunk, group + 2 * u, p.shifted, sums);
-      Close<1>(chunk, group + 2 * u + 1, p.shifted, sums);
+      Close<0>(2 * u, shifted, sums);
+      Close<1>(2 * u + 1, shifted, sums);
     } else if constexpr (kGroups == Groups::kUnits) {
-      Close<2>(chunk, group + u, p.shifted, sums);
+      Close<2>(u, shifted, sums);
     } else if constexpr (kGroups == Groups::kPairs) {
-      if (u % 2 == 1) Close<2>(chunk, group + u / 2, p.shifted, sums);
+      if (u % 2 == 1) Close<2>(u / 2, shifted, sums);
     } else if constexpr (kGroups == Groups::kAny) {
       if (halves) {
-        Close<0>(chunk, group, p.shifted, sums);
-        Close<1>(chunk, group + 1, p.shifted, sums);
-        group += 2;
+        Close<0>(0, shifted, sums);
+        Close<1>(1, shifted, sums);
+        Advance(2);
       } else if (--left == 0) {
-        Close<2>(chunk, group, p.shifted, sums);
-        ++group, left = p.group_units;
+        Close<2>(0, shifted, sums);
+        Advance(1);
+        left = units;
       }
     }
   }
   INGOT_DEVICE void AfterStage() {
-    if constexpr (kGroups != Groups::kAny && kGroups != Groups::kRow) group += kOfStage;
+    if constexpr (kGroups != Groups::kAny && kGroups != Groups::kRow) Advance(kOfStage);
   }
   // What is still open: a group that goes on in another slice, which adds what its activations do, or the row's last.
-  INGOT_DEVICE void Finish(const ProductParams& p, const GroupChunk<kTiles>& chunk, bool at_end_of_row,
-                           WarpSums<Math, kTiles>& sums) const {
-    if constexpr (kGroups == Groups::kRow) Close<2>(chunk, group, p.shifted && at_end_of_row, sums);
+  INGOT_DEVICE void Finish(bool at_end_of_row, Sums& sums) const {
+    if constexpr (kGroups == Groups::kRow) Close<2>(0, shifted && at_end_of_row, sums);
     if constexpr (kGroups == Groups::kAny) {
-      if (!halves && left != p.group_units) Close<2>(chunk, group, p.shifted && at_end_of_row, sums);
+      if (!halves && left != units) Close<2>(0, shifted && at_end_of_row, sums);
     }
+  }
+  // Whether sums are new at unit `u` of a stage; false where that is not known: they are zeros then.
+  static INGOT_DEVICE constexpr bool Fresh(uint32_t u) {
+    return kGroups == Groups::kHalves || kGroups == Groups::kUnits || (kGroups == Groups::kPairs && u % 2 == 0);
   }
 };
 
+// One unit of a stage after the other.
+template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups, uint32_t kUnit>
+INGOT_DEVICE void MultiplyUnits(const typename WayOf<Math, kBits, kBook>::Way& way, const uint8_t* stage,
+                                const uint8_t* x, uint32_t half_bytes, const uint32_t* lane_row,
+                                OpenGroup<Math, kBits, kBook, kTiles, kGroups>& open, WarpSums<Math, kTiles>& sums) {
+  using T = Tiles<Math, kBits, kBook, kTiles>;
+  if constexpr (kUnit < T::kUnits) {
+    constexpr bool kFresh = OpenGroup<Math, kBits, kBook, kTiles, kGroups>::Fresh(kUnit);
+    uint32_t words[2][4], values[2][8];
+    INGOT_UNROLL
+    for (uint32_t i = 0; i < 2; ++i) {
+      T::Codes::template Load<T::kUnits>(stage, kUnit, open.row + 8 * i, ThreadIndex() % 4, words[i]);
+      way.Make(words[i], values[i]);
+    }
+    MultiplyHalf<kFresh>(x, lane_row, 0, values[0], values[1], sums);
+    MultiplyHalf<kFresh>(x + half_bytes, lane_row, 1, values[0], values[1], sums);
+    open.AfterUnit(kUnit, sums);
+    MultiplyUnits<Math, kBits, kBook, kTiles, kGroups, kUnit + 1>(way, stage, x + 2 * half_bytes, half_bytes, lane_row,
+                                                                  open, sums);
+  }
+}
+
+// Groups that are not kAny: of one row of activations.
 template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups>
 INGOT_KERNEL(kProductThreads)
 ProductTiles(const ProductParams p) {
   using T = Tiles<Math, kBits, kBook, kTiles>;
+  constexpr uint32_t kRows = kGroups == Groups::kAny ? 8 * kTiles : 1;
   INGOT_DYNAMIC_SHARED(uint8_t, shared);
-  const uint32_t stage_bytes = T::Codes::Bytes(T::kUnits) + T::kUnits * T::kUnitOfX * p.x_rows;
+  const uint32_t x_rows = kRows == 1 ? 1 : p.x_rows;
+  const uint32_t stage_bytes = T::Codes::Bytes(T::kUnits) + T::kUnits * T::kUnitOfX * x_rows;
   GroupChunk<kTiles> chunk;
   chunk.operands = reinterpret_cast<RowOperands*>(shared + kStages * stage_bytes);
   chunk.sums = reinterpret_cast<float*>(chunk.operands + kChunkGroups * kOperandStride);
@@ -317,8 +365,14 @@ ProductTiles(const ProductParams p) {
   const uint32_t end = row_units - first < p.slice_units ? row_units : first + p.slice_units;
   uint32_t stages = (end - first + T::kUnits - 1) / T::kUnits;  // still to come
   uint32_t ahead = row_units - first;                           // units of the row that copies have not begun with
+  uint32_t lane_row[kTiles];  // rows that are not there are the last one once more, and what they give is not stored
+  INGOT_UNROLL
+  for (uint32_t j = 0; j < kTiles; ++j) {
+    const uint32_t n = 8 * j + lane / 4;
+    lane_row[j] = ((n < x_rows ? n : x_rows - 1) * 4 + lane % 4) * 8 * Math::kBytes;
+  }
 
-  StageCopies<Math, kBits, T::kUnits, kTiles> copies(p, block_row, first);
+  StageCopies<Math, kBits, T::kUnits, kRows> copies(p, block_row, first);
   for (uint32_t s = 0; s + 1 < kStages; ++s) {
     if (s < stages) copies.Next(shared + s * stage_bytes, ahead);
     CommitCopies();
@@ -326,36 +380,26 @@ ProductTiles(const ProductParams p) {
   }
   WarpSums<Math, kTiles> sums;
   OpenGroup<Math, kBits, kBook, kTiles, kGroups> open(p, first, row);
-  uint8_t *stage = shared, *used = shared + (kStages - 1) * stage_bytes;
-  for (; stages > 0; --stages) {
+  uint32_t stage = 0, used = (kStages - 1) * stage_bytes;
+  do {
     WaitForCopies<kStages - 2>();
     BlockBarrier();
-    if (stages >= kStages) copies.Next(used, ahead);
+    if (stages >= kStages) copies.Next(shared + used, ahead);
     CommitCopies();
     ahead -= T::kUnits;
-    if (open.LastOfStage(p) >= chunk.end) {
+    if (open.LastOfStage() >= chunk.end) {
       chunk.Fill(p, way, block_row, open.group);
+      open.Enter(chunk);
       BlockBarrier();
     }
-    const uint8_t* x = stage + T::Codes::Bytes(T::kUnits);
-    INGOT_UNROLL
-    for (uint32_t u = 0; u < T::kUnits; ++u) {
-      uint32_t words[2][4], values[2][8];
-      INGOT_UNROLL
-      for (uint32_t i = 0; i < 2; ++i) {
-        T::Codes::template Load<T::kUnits>(stage, u, row + 8 * i, lane % 4, words[i]);
-        way.Make(words[i], values[i]);
-      }
-      INGOT_UNROLL
-      for (int half = 0; half < 2; ++half, x += T::kUnitOfX / 2 * p.x_rows)
-        MultiplyHalf<Math, kTiles>(p, x, half, values[0], values[1], sums);
-      open.AfterUnit(p, chunk, u, sums);
-    }
+    const uint8_t* const at = shared + stage;
+    MultiplyUnits<Math, kBits, kBook, kTiles, kGroups, 0>(way, at, at + T::Codes::Bytes(T::kUnits),
+                                                          T::kUnitOfX / 2 * x_rows, lane_row, open, sums);
     open.AfterStage();
     used = stage;
-    stage = stage == shared + (kStages - 1) * stage_bytes ? shared : stage + stage_bytes;
-  }
-  open.Finish(p, chunk, end == row_units, sums);
+    stage = stage == (kStages - 1) * stage_bytes ? 0 : stage + stage_bytes;
+  } while (--stages > 0);
+  open.Finish(end == row_units, sums);
   StoreSums<kTiles>(p, block_row + row - lane / 4, slice, sums.total, Math::kBytes == 1);
 }
 

@@ -7,7 +7,7 @@
 namespace ingot::cuda {
 
 template <class Math, int kBits>
-ProductFunction OneTileFor(Groups groups) {
+ProductFunction OneRowFor(Groups groups) {
   switch (groups) {
     case Groups::kHalves:
       return &ProductTiles<Math, kBits, false, 1, Groups::kHalves>;
@@ -18,14 +18,14 @@ ProductFunction OneTileFor(Groups groups) {
     case Groups::kRow:
       return &ProductTiles<Math, kBits, false, 1, Groups::kRow>;
     default:
-      return &ProductTiles<Math, kBits, false, 1, Groups::kAny>;
+      return nullptr;
   }
 }
 
 template <class Math, int kBits, bool kBook>
 ProductFunction TilesFor(const ProductStep& step) {
   if constexpr (!kBook && Math::kArrangement == Arrangement::kF16) {
-    if (step.tiles == 1) return OneTileFor<Math, kBits>(step.groups);
+    if (step.groups != Groups::kAny) return OneRowFor<Math, kBits>(step.groups);
   }
   if (step.tiles == 1) return &ProductTiles<Math, kBits, kBook, 1, Groups::kAny>;
   if (step.tiles == 2) return &ProductTiles<Math, kBits, kBook, 2, Groups::kAny>;

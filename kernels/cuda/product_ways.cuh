@@ -15,6 +15,7 @@ struct F16Math {
   static constexpr Arrangement kArrangement = Arrangement::kF16;
   static constexpr uint32_t kBytes = 2;
   static INGOT_DEVICE void Multiply(float* d, const uint32_t* a, const uint32_t* b) { MultiplyTilesF16(d, a, b); }
+  static INGOT_DEVICE void Begin(float* d, const uint32_t* a, const uint32_t* b) { BeginTilesF16(d, a, b); }
   static INGOT_DEVICE uint32_t Narrow(float a, float b) { return F32sAsF16s(a, b); }
 };
 struct BF16Math {

@@ -80,6 +80,18 @@ INGOT_DEVICE void MultiplyTilesF16(float* d, const uint32_t* a, const uint32_t* 
   }
 #endif
 }
+// The same for d that was 0.
+INGOT_DEVICE void BeginTilesF16(float* d, const uint32_t* a, const uint32_t* b) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%10,%10,%10};"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "f"(0.0f));
+#else
+  d[0] = d[1] = d[2] = d[3] = 0.0f;
+  MultiplyTilesF16(d, a, b);
+#endif
+}
 INGOT_DEVICE void MultiplyTilesBF16(float* d, const uint32_t* a, const uint32_t* b) {
 #if __CUDA_ARCH__ >= 800
   asm volatile(

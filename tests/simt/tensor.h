@@ -71,6 +71,10 @@ inline void MultiplyTilesF16(float* d, const uint32_t* a, const uint32_t* b) {
   const auto get = [](uint32_t word, unsigned i) { return F16ToF32(static_cast<uint16_t>(word >> (16 * i))); };
   MultiplyTiles<2, double>(d, a, b, get, get);
 }
+inline void BeginTilesF16(float* d, const uint32_t* a, const uint32_t* b) {
+  d[0] = d[1] = d[2] = d[3] = 0.0f;
+  MultiplyTilesF16(d, a, b);
+}
 inline void MultiplyTilesBF16(float* d, const uint32_t* a, const uint32_t* b) {
   const auto get = [](uint32_t word, unsigned i) { return AsFloat(word >> (16 * i) << 16); };
   MultiplyTiles<2, double>(d, a, b, get, get);
