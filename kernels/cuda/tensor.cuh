@@ -8,6 +8,9 @@
 #include "tests/simt/tensor.h"
 #else
 
+// INGOT_KERNEL for so many blocks a multiprocessor: it may use the registers that these have.
+#define INGOT_KERNEL_OF(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
+
 namespace ingot::cuda {
 
 // 16 bytes to shared memory without waiting, zeros unless `whole`; then nothing is read.
@@ -105,6 +108,7 @@ INGOT_DEVICE void MultiplyTilesBF16(float* d, const uint32_t* a, const uint32_t*
     sum = MultiplyAdd(AsFloat(x << 16), AsFloat(y << 16), sum);
     return MultiplyAdd(AsFloat(x & 0xFFFF0000u), AsFloat(y & 0xFFFF0000u), sum);
   };
+#pragma unroll 1
   for (uint32_t k = 0; k < 8; ++k) {
     const uint32_t from = k % 4, high = k / 4;
     const uint32_t a0 = Shuffle(high != 0 ? a[2] : a[0], row + from), a1 = Shuffle(high != 0 ? a[3] : a[1], row + from);

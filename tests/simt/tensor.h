@@ -6,6 +6,8 @@
 
 #include "tests/simt/device.h"
 
+#define INGOT_KERNEL_OF(threads, blocks) inline void
+
 namespace ingot::cuda {
 
 inline void CopyAsync16OrZeros(void* shared, const void* global, bool whole) {
