@@ -2,42 +2,11 @@
 // pieces of up to 256 bytes a warp; with a permutation, byte by byte.
 #pragma once
 
+#include "kernels/cuda/codebook.cuh"
+#include "kernels/cuda/codes.cuh"
 #include "kernels/cuda/decode_params.h"
-#include "kernels/cuda/element.cuh"
 
 namespace ingot::cuda {
-
-// m(q) for the codes of a warp: a codebook of up to 32 entries lies in its registers, a larger one in shared memory, a
-// copy for each lane, so that no two lanes ever wait for a bank.
-template <int kBits>
-struct Codebook {
-  static constexpr uint32_t kEntries = 1u << kBits;
-  static constexpr bool kInShared = kBits > 5;
-  static constexpr uint32_t kSharedBytes = kInShared ? kEntries * kWarp * 4 : 0;
-
-  bool present;
-  uint32_t entry;
-  uint32_t* table;
-
-  // By all threads of the block.
-  INGOT_DEVICE Codebook(const void* codebook, uint32_t* shared)
-      : present(codebook != nullptr), entry(0), table(shared) {
-    if (!present) return;
-    const uint32_t lane = ThreadIndex() % kWarp;
-    if constexpr (kInShared) {
-      for (uint32_t i = ThreadIndex() / kWarp; i < kEntries; i += BlockSize() / kWarp)
-        StoreShared(table + i * kWarp + lane, LoadGlobal<uint32_t>(Bytes(codebook, 4 * i)));
-      BlockBarrier();
-    } else {
-      entry = LoadGlobal<uint32_t>(Bytes(codebook, 4 * (lane % kEntries)));
-    }
-  }
-  // By all lanes of the warp.
-  INGOT_DEVICE float At(uint32_t code) const {
-    if constexpr (kInShared) return AsFloat(LoadShared(table + code * kWarp + ThreadIndex() % kWarp));
-    return AsFloat(Shuffle(entry, code));
-  }
-};
 
 // The piece of output that a thread makes: columns [column, column + kPiece) of a row, of which `count` are there.
 struct Piece {
@@ -58,49 +27,65 @@ INGOT_DEVICE void PieceEntries(const MatrixView& m, const Piece& piece, const Co
       codes[i] = CodeAt(m.root, piece.row * m.row_units, stored[i]);
     }
   } else {
-    PieceCodes<kBits, kPiece> packed;
-    packed.template Load<false>(m.root.codes, piece.row * m.row_units + piece.column / 64,
-                                static_cast<uint32_t>(piece.column % 64) / kPiece);
+    using Packed = PieceCodes<kBits, kPiece>;
+    const auto in_unit = static_cast<uint32_t>(piece.column % 64) / kPiece;
+    const uint8_t* at[Packed::kFields];
+    Packed::Find(m.root.codes, piece.row * m.row_units + piece.column / 64, in_unit, at);
+    Packed packed;
+    packed.template Load<0>(at, in_unit);
     INGOT_UNROLL
-    for (uint32_t i = 0; i < kPiece; ++i) codes[i] = packed.At(0, i / 4) >> (8 * (i % 4)) & 0xFFu;
+    for (uint32_t i = 0; i < kPiece; ++i)
+      codes[i] = packed.template At<0>(static_cast<int>(i / 4)) >> (8 * (i % 4)) & 0xFFu;
   }
   INGOT_UNROLL
   for (uint32_t i = 0; i < kPiece; ++i) w[i] = book.present ? book.At(codes[i]) : static_cast<float>(codes[i]);
 }
 
-// The operations with s, z, o and t, and the rounding to the result type.
+// The operations with s, z, o and t, and the rounding to the result type. Operands are fetched once a group.
 template <uint32_t kPiece>
 INGOT_DEVICE void PieceValues(const MatrixView& m, const Piece& piece, const uint32_t* stored, float* w) {
   const uint64_t first_group = Divide(piece.row, m.root.group_rows) * m.root.groups_across;
-  uint64_t group = ~uint64_t{0};
-  GroupValues g = {};
+  uint64_t groups[kPiece];
   INGOT_UNROLL
   for (uint32_t i = 0; i < kPiece; ++i) {
-    const uint64_t column = piece.column + (i < piece.count ? i : 0);
-    const uint64_t of = first_group + Divide(m.stored_column != nullptr ? stored[i] : column, m.root.group_columns);
-    if (of != group) g = GroupOperands(m, of);
-    group = of;
-    w[i] = RoundTo(m.result, ColumnScaled(m, column, Grouped(m.root, g, w[i])));
+    const uint64_t column = m.stored_column != nullptr ? stored[i] : piece.column + (i < piece.count ? i : 0);
+    groups[i] = first_group + Divide(column, m.root.group_columns);
   }
+  for (uint32_t left = (1u << kPiece) - 1; left != 0;) {
+    uint64_t group = 0;
+    INGOT_UNROLL
+    for (uint32_t i = kPiece; i-- > 0;) group = (left >> i & 1u) != 0 ? groups[i] : group;
+    const GroupValues g = GroupOperands(m, group);
+    INGOT_UNROLL
+    for (uint32_t i = 0; i < kPiece; ++i) {
+      if (groups[i] != group) continue;
+      w[i] = Grouped(m.root, g, w[i]);
+      left &= ~(1u << i);
+    }
+  }
+  INGOT_UNROLL
+  for (uint32_t i = 0; i < kPiece; ++i)
+    w[i] = RoundTo(m.result, ColumnScaled(m, piece.column + (i < piece.count ? i : 0), w[i]));
 }
 
 template <class Out>
 INGOT_DEVICE void StorePiece(const DecodeParams& p, const Piece& piece, const float* w) {
   const uint64_t index = piece.row * p.matrix.columns + piece.column;
-  auto* out = static_cast<typename Out::Element*>(p.out) + (index - p.first);
+  auto* const out = static_cast<typename Out::Element*>(p.out);
   const bool whole = index >= p.first && index + Out::kPiece <= p.end && piece.count == Out::kPiece;
-  if (whole && reinterpret_cast<uintptr_t>(out) % 16 == 0) {
-    StoreGlobal(out, Out::Pack(w));
+  if (whole && reinterpret_cast<uintptr_t>(out + (index - p.first)) % 16 == 0) {
+    StoreWords<0>(out + (index - p.first), Out::Pack(w));
     return;
   }
   INGOT_UNROLL
   for (uint32_t i = 0; i < Out::kPiece; ++i) {
-    if (i < piece.count && index + i >= p.first && index + i < p.end) StoreGlobal(out + i, Out::Narrow(w[i]));
+    if (i < piece.count && index + i >= p.first && index + i < p.end)
+      StoreGlobal(out + (index + i - p.first), Out::Narrow(w[i]));
   }
 }
 
 template <int kBits, class Out>
-INGOT_KERNEL(kDecodeThreads)
+INGOT_KERNEL(kDecodeThreads, 2)
 DecodeAny(const DecodeParams p) {
   INGOT_DYNAMIC_SHARED(uint32_t, shared);
   const Codebook<kBits> book(p.matrix.root.codebook, shared);

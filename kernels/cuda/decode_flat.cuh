@@ -1,37 +1,94 @@
-// Decodes what most files have, quickly: whole units of 64 columns, whole groups of 32 or a multiple of 64 columns, one
-// row after the other, so that rows do not matter any more. A warp takes a tile of up to 64 units; each lane makes the
-// operands of one group ready, then all of them pass through the tile and get operands from one another. Every 32-byte
+// Decodes what most files have, quickly: whole units of 64 columns in whole groups of 32 or a multiple of 64 columns,
+// one row right after the other, so that rows do not matter any more. A warp takes a tile of units; each lane makes the
+// operands of one group ready, then they all go through the tile and get operands from one another. Every 32-byte
 // sector of codes, operands and output is used whole, by one request.
 #pragma once
 
 #include "kernels/cuda/decode_params.h"
-#include "kernels/cuda/element.cuh"
+#include "kernels/cuda/decode_ways.cuh"
 
 namespace ingot::cuda {
 
-// ---- ways from codes to 16 bytes of output. Prepare makes a group's operands ready, two words; Make uses them.
+// The units of a tile that a lane takes, a block of kBlockUnits after the other; in a block, step by step.
+template <class Packed, Grouping kGrouping>
+struct LaneUnits {
+  static constexpr uint32_t kAtOnce = kWarp / Packed::kLanes;  // units of a warp in a step
+  static constexpr uint32_t kBlockUnits = kGrouping == Grouping::kHalfUnits ? 16 : 32;
+  static constexpr uint32_t kSteps = kBlockUnits / kAtOnce;
+  static constexpr uint32_t kShare = kGrouping == Grouping::kPairs ? 2 : 1;  // steps with the same group
 
-// In pairs of f16, where that has the bits of f32: s is an f16, z a small integer, nothing else follows.
-struct ByHalves {
-  static constexpr bool kPairs = false;
-  template <int kBits>
-  struct Way {
-    INGOT_DEVICE explicit Way(const MatrixView&) {}
-    INGOT_DEVICE void Prepare(const GroupValues& g, uint32_t* ready) const {
-      ready[0] = F32sAsF16s(g.s, g.s);
-      ready[1] = F32sAsF16s(Add(g.z, 1024.0f), Add(g.z, 1024.0f));
-    }
-    // 0x6400 + q is the f16 1024 + q.
-    INGOT_DEVICE Words4 Make(const uint32_t* codes, const uint32_t* ready) const {
-      Words4 out;
-      INGOT_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const uint32_t q = Permute(codes[i / 2], 0x64646464u, i % 2 == 0 ? 0x4140u : 0x4342u);
-        out.word[i] = F16sMultiply(F16sSubtract(q, ready[1]), ready[0]);
-      }
-      return out;
-    }
-  };
+  // The unit of step `step` in its block.
+  static INGOT_DEVICE constexpr uint32_t At(uint32_t lane, uint32_t step) {
+    return lane / Packed::kLanes * kShare + step / kShare * kShare * kAtOnce + step % kShare;
+  }
 };
+
+// A tile, which must lie in the range. `position`: where it begins in its first group.
+template <class Out, class Way, Grouping kGrouping>
+INGOT_DEVICE void DecodeTile(const DecodeParams& p, const Way& way, const uint32_t* ready, uint64_t first_unit,
+                             uint32_t position) {
+  using Packed = typename Way::Packed;
+  using Units = LaneUnits<Packed, kGrouping>;
+  constexpr int kUnitBytes = 64 / Out::kPiece * 16;
+  const uint32_t lane = ThreadIndex() % kWarp, piece = lane % Packed::kLanes, begin = Units::At(lane, 0);
+  const uint8_t* at[Packed::kFields];
+  Packed::Find(p.matrix.root.codes, first_unit + begin, piece, at);
+  uint8_t* out = static_cast<uint8_t*>(p.out) + (first_unit + begin - p.first / 64) * kUnitBytes + 16 * piece;
+  uint32_t groups_at = (position + begin) * p.group_step;
+  for (uint32_t block = 0; block < p.tile_units; block += Units::kBlockUnits) {
+    ForEach<Units::kSteps / Units::kShare>([&](auto turn) {
+      constexpr uint32_t kTurn = Units::At(0, turn * Units::kShare);
+      constexpr bool kHalfUnits = kGrouping == Grouping::kHalfUnits, kBoth = kHalfUnits && Packed::kPieces > 1;
+      uint32_t of = kHalfUnits ? 2 * (begin + kTurn) : (groups_at + kTurn * p.group_step) >> 16;
+      if (kHalfUnits && !kBoth) of += 2 * piece / Packed::kLanes;  // a load is of one half only
+      uint32_t first[Way::kReady], second[Way::kReady];
+      ForEach<Way::kReady>([&](auto i) {
+        first[i] = Shuffle(ready[i], of);
+        second[i] = kBoth ? Shuffle(ready[i], of + 1) : first[i];
+      });
+      const typename Way::Group group(first, second);
+      ForEach<Units::kShare>([&](auto shared) {
+        constexpr int kFurther = static_cast<int>(kTurn) + shared;
+        Packed packed;
+        packed.template Load<kFurther>(at, piece);
+        Words4 values[Packed::kPieces];
+        way.Make(packed, group, values);
+        ForEach<Packed::kPieces>([&](auto k) {
+          constexpr int kOffset = kFurther * kUnitBytes + 16 * static_cast<int>(Packed::kLanes) * k;
+          StoreWords<kOffset>(out, values[k]);
+        });
+      });
+    });
+    Packed::Advance(at, Units::kBlockUnits);
+    out += Units::kBlockUnits * kUnitBytes;
+    groups_at += Units::kBlockUnits * p.group_step;
+  }
+}
+
+// The range is of whole tiles.
+template <class Out, class Way, Grouping kGrouping>
+INGOT_KERNEL(kDecodeThreads, 4)
+DecodeFlat(const DecodeParams p) {
+  INGOT_DYNAMIC_SHARED(uint32_t, shared);
+  const Way way(p, shared);
+  const uint32_t lane = ThreadIndex() % kWarp, warps = GridSize() * (BlockSize() / kWarp);
+  const uint64_t end_unit = p.end / 64;
+  for (uint64_t first_unit =
+           p.first / 64 + (BlockIndex() * (BlockSize() / kWarp) + ThreadIndex() / kWarp) * uint64_t{p.tile_units};
+       first_unit < end_unit; first_unit += warps * uint64_t{p.tile_units}) {
+    uint64_t first_group = 2 * first_unit;
+    uint32_t position = 0;
+    if constexpr (kGrouping != Grouping::kHalfUnits) {
+      first_group = Divide(first_unit, p.group_units);
+      // Of groups of 64 units or more, only where the second one begins matters.
+      const uint64_t units = p.group_units.divisor, before = first_unit - first_group * units;
+      position = static_cast<uint32_t>(units <= 64 ? before : before + 64 > units ? before + 64 - units : 0);
+    }
+    const uint64_t group = first_group + lane < p.groups ? first_group + lane : p.groups - 1;
+    uint32_t ready[Way::kReady];
+    way.Prepare(GroupOperands(p.matrix, group), ready);
+    DecodeTile<Out, Way, kGrouping>(p, way, ready, first_unit, position);
+  }
+}
 
 }  // namespace ingot::cuda

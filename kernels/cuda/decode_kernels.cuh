@@ -1,27 +1,64 @@
-// The instantiations of the decoding kernels, by what a step asks for.
+// The instantiations of the decoding kernels for one output type, by what a step asks for. Included by decode_f32.cu
+// and its like, a file for each output type.
 #pragma once
 
 #include "kernels/cuda/decode_any.cuh"
-#include "kernels/cuda/decode_plan.h"
+#include "kernels/cuda/decode_flat.cuh"
+#include "kernels/cuda/decode_step.h"
 #include "kernels/cuda/outliers.cuh"
 
 namespace ingot::cuda {
 
-using DecodeFunction = void (*)(DecodeParams);
+template <class Out, class Way>
+DecodeFunction FlatFunction(Grouping grouping) {
+  return grouping == Grouping::kHalfUnits ? &DecodeFlat<Out, Way, Grouping::kHalfUnits>
+                                          : &DecodeFlat<Out, Way, Grouping::kUnits>;
+}
+
+template <int kBits, class Out, bool kWide>
+DecodeFunction NibblesFunction(Grouping grouping) {
+  using Way = ByNibbles<kBits, Out, kWide>;
+  if constexpr (kBits == 4) {
+    if (grouping == Grouping::kPairs) return &DecodeFlat<Out, Way, Grouping::kPairs>;
+  }
+  return FlatFunction<Out, Way>(grouping);
+}
+
+template <int kBits, class Out>
+DecodeFunction FunctionFor(const DecodeStep& step) {
+  constexpr bool kF16Out = Out::kType == kF16;
+  const Grouping g = step.grouping;
+  switch (step.kernel) {
+    case DecodeKernel::kHalves:
+      if constexpr (kF16Out) return FlatFunction<Out, ByHalves<kBits, Out>>(g);
+      break;
+    case DecodeKernel::kNibbles:
+      if constexpr (kF16Out && kBits <= 4) return NibblesFunction<kBits, Out, false>(g);
+      break;
+    case DecodeKernel::kWideNibbles:
+      if constexpr (kF16Out && kBits <= 4) return NibblesFunction<kBits, Out, true>(g);
+      break;
+    case DecodeKernel::kSimpleFloats:
+      return FlatFunction<Out, ByFloats<kBits, Out, true>>(g);
+    case DecodeKernel::kFloats:
+      return FlatFunction<Out, ByFloats<kBits, Out, false>>(g);
+    case DecodeKernel::kCodebook:
+      if constexpr (kBits == 4 || kBits == 8) return FlatFunction<Out, ByCodebook<kBits, Out>>(g);
+      break;
+    case DecodeKernel::kOutliers:
+      return &AddOutliers<Out>;
+    case DecodeKernel::kAny:
+      return &DecodeAny<kBits, Out>;
+  }
+  return nullptr;  // no plan asks for it
+}
 
 template <class Out>
 DecodeFunction FunctionFor(const DecodeStep& step) {
-  if (step.kernel == DecodeKernel::kOutliers) return &AddOutliers<Out>;
-  static constexpr DecodeFunction kAny[8] = {&DecodeAny<1, Out>, &DecodeAny<2, Out>, &DecodeAny<3, Out>,
-                                             &DecodeAny<4, Out>, &DecodeAny<5, Out>, &DecodeAny<6, Out>,
-                                             &DecodeAny<7, Out>, &DecodeAny<8, Out>};
-  return kAny[step.params.matrix.root.bits - 1];
-}
-
-inline DecodeFunction FunctionFor(const DecodeStep& step) {
-  if (step.out == DType::kF16) return FunctionFor<F16Out>(step);
-  if (step.out == DType::kBF16) return FunctionFor<BF16Out>(step);
-  return FunctionFor<F32Out>(step);
+  static constexpr DecodeFunction (*kOfBits[8])(const DecodeStep&) = {
+      &FunctionFor<1, Out>, &FunctionFor<2, Out>, &FunctionFor<3, Out>, &FunctionFor<4, Out>,
+      &FunctionFor<5, Out>, &FunctionFor<6, Out>, &FunctionFor<7, Out>, &FunctionFor<8, Out>};
+  return kOfBits[step.params.matrix.root.bits - 1](step);
 }
 
 }  // namespace ingot::cuda

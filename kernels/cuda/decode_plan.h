@@ -7,7 +7,7 @@
 
 #include "format/dtype.h"
 #include "format/status.h"
-#include "kernels/cuda/decode_params.h"
+#include "kernels/cuda/decode_step.h"
 #include "kernels/matrix.h"
 
 namespace ingot::cuda {
@@ -16,18 +16,6 @@ namespace ingot::cuda {
 // lie on the device: their sizes are checked against the shape, and each index in them against its bounds, so that no
 // file can make a kernel leave its planes. Refuses what is wrong with kBadInput.
 Result<MatrixView> MakeMatrixView(const EncodedMatrix& matrix, const DeviceAddress& device_address);
-
-enum class DecodeKernel : uint8_t { kAny, kFlat, kFlatHalves, kFlatNibbles, kFlatCodebook, kOutliers };
-
-// One launch.
-struct DecodeStep {
-  DecodeKernel kernel;
-  bool two_groups = false;  // of the flat ones: a unit holds two groups of 32 columns
-  uint32_t grid = 1, block = kDecodeThreads;
-  uint32_t shared_bytes = 0;
-  DType out = DType::kF32;
-  DecodeParams params;
-};
 
 // The launches, one after the other, that write elements [first, first + count) of the view, as `type` (kF32, kF16 or
 // kBF16), to `out` on the device, aligned to its elements. The range must lie in the view.

@@ -29,7 +29,7 @@ INGOT_DEVICE uint64_t OutlierRow(const MatrixView& m, uint64_t i, uint64_t low, 
 }
 
 template <class Out>
-INGOT_KERNEL(kDecodeThreads)
+INGOT_KERNEL(kDecodeThreads, 4)
 AddOutliers(const DecodeParams p) {
   const MatrixView& m = p.matrix;
   const uint64_t first_row = Divide(p.first, m.root.columns), last_row = Divide(p.end - 1, m.root.columns);

@@ -24,7 +24,8 @@ struct alignas(16) Words4 {
 
 #define INGOT_DEVICE __device__ __forceinline__
 #define INGOT_UNROLL _Pragma("unroll")
-#define INGOT_KERNEL(threads) __global__ void __launch_bounds__(threads)
+// `blocks`: of these, at least, a multiprocessor should have room for the registers.
+#define INGOT_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define INGOT_SHARED(type, name, count) __shared__ type name[count]
 #define INGOT_DYNAMIC_SHARED(type, name)                         \
   extern __shared__ __align__(16) unsigned char name##_memory[]; \
@@ -81,21 +82,18 @@ INGOT_DEVICE Words4 LoadGlobal(const void* at) {
   return v;
 }
 
-// Read by one warp alone: the lines may leave the caches.
-template <class T>
-INGOT_DEVICE T LoadOnce(const void* at);
-template <>
-INGOT_DEVICE Words2 LoadOnce(const void* at) {
-  Words2 v;
-  asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(v.word[0]), "=r"(v.word[1]) : "l"(at));
-  return v;
-}
-template <>
-INGOT_DEVICE Words4 LoadOnce(const void* at) {
-  Words4 v;
-  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-      : "=r"(v.word[0]), "=r"(v.word[1]), "=r"(v.word[2]), "=r"(v.word[3])
-      : "l"(at));
+// Read by one warp alone: the lines may leave the caches. kOffset bytes further on.
+template <class T, int kOffset>
+INGOT_DEVICE T LoadOnce(const void* at) {
+  T v;
+  if constexpr (sizeof(T) == 8) {
+    asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2+%3];"
+        : "=r"(v.word[0]), "=r"(v.word[1])
+        : "l"(at), "n"(kOffset));
+  } else {
+    static_assert(sizeof(T) == 4);
+    asm("ld.global.nc.L1::no_allocate.u32 %0, [%1+%2];" : "=r"(v) : "l"(at), "n"(kOffset));
+  }
   return v;
 }
 
@@ -103,10 +101,10 @@ template <class T>
 INGOT_DEVICE void StoreGlobal(void* at, T value) {
   *static_cast<T*>(at) = value;
 }
-template <>
-INGOT_DEVICE void StoreGlobal(void* at, Words4 v) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(at), "r"(v.word[0]), "r"(v.word[1]), "r"(v.word[2]),
-               "r"(v.word[3])
+template <int kOffset>
+INGOT_DEVICE void StoreWords(void* at, const Words4& v) {
+  asm volatile("st.global.v4.u32 [%0+%5], {%1, %2, %3, %4};" ::"l"(at), "r"(v.word[0]), "r"(v.word[1]), "r"(v.word[2]),
+               "r"(v.word[3]), "n"(kOffset)
                : "memory");
 }
 
@@ -146,7 +144,11 @@ INGOT_DEVICE void WaitForCopies() {
 
 INGOT_DEVICE void BlockBarrier() { __syncthreads(); }
 INGOT_DEVICE void WarpBarrier() { __syncwarp(); }
-INGOT_DEVICE uint32_t Shuffle(uint32_t value, uint32_t lane) { return __shfl_sync(~0u, value, static_cast<int>(lane)); }
+INGOT_DEVICE uint32_t Shuffle(uint32_t value, uint32_t lane) {
+  uint32_t d;
+  asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, 0xFFFFFFFF;" : "=r"(d) : "r"(value), "r"(lane));
+  return d;
+}
 INGOT_DEVICE uint32_t ShuffleXor(uint32_t value, uint32_t bits) {
   return __shfl_xor_sync(~0u, value, static_cast<int>(bits));
 }
@@ -155,13 +157,25 @@ INGOT_DEVICE uint32_t ShuffleXor(uint32_t value, uint32_t bits) {
 
 INGOT_DEVICE uint32_t AsBits(float value) { return __float_as_uint(value); }
 INGOT_DEVICE float AsFloat(uint32_t bits) { return __uint_as_float(bits); }
-// Byte i of the result is the byte of (a, b) that nibble i of the selector names, 0 to 7.
-INGOT_DEVICE uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
-// Any function of three bits: bit 4x + 2y + z of the table for bits x, y, z of a, b, c.
-template <uint32_t kTable>
-INGOT_DEVICE uint32_t Logic3(uint32_t a, uint32_t b, uint32_t c) {
+// Byte i of the result is the byte of (a, kB) that nibble i of the selector names, 0 to 7.
+template <uint32_t kB, uint32_t kSelector>
+INGOT_DEVICE uint32_t Permute(uint32_t a) {
   uint32_t d;
-  asm("lop3.b32 %0, %1, %2, %3, %4;" : "=r"(d) : "r"(a), "r"(b), "r"(c), "n"(kTable));
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "n"(kB), "n"(kSelector));
+  return d;
+}
+// 2^23 + byte kByte: the f32 with these bits.
+template <int kByte>
+INGOT_DEVICE float ByteAndMagic(uint32_t bytes) {
+  float f;
+  asm("prmt.b32 %0, %1, 0x4B000000, %2;" : "=f"(f) : "r"(bytes), "n"(0x7440 + kByte));
+  return f;
+}
+// a & kMask | b.
+template <uint32_t kMask>
+INGOT_DEVICE uint32_t AndOr(uint32_t a, uint32_t b) {
+  uint32_t d;
+  asm("lop3.b32 %0, %1, %2, %3, 0xEA;" : "=r"(d) : "r"(a), "n"(kMask), "r"(b));
   return d;
 }
 INGOT_DEVICE uint64_t MultiplyHigh(uint64_t a, uint64_t b) { return __umul64hi(a, b); }
@@ -234,3 +248,22 @@ INGOT_DEVICE uint32_t F16sMultiply(uint32_t a, uint32_t b) {
 }  // namespace ingot::cuda
 
 #endif  // __CUDACC__
+
+namespace ingot::cuda {
+
+// A number that is known when it is compiled, as a type.
+template <int kValue>
+struct Number {
+  INGOT_DEVICE constexpr operator int() const { return kValue; }
+};
+
+// Calls step(number 0), ..., step(number kCount - 1).
+template <int kCount, int kFirst = 0, class Step>
+INGOT_DEVICE void ForEach(const Step& step) {
+  if constexpr (kFirst < kCount) {
+    step(Number<kFirst>());
+    ForEach<kCount, kFirst + 1>(step);
+  }
+}
+
+}  // namespace ingot::cuda

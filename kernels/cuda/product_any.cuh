@@ -46,7 +46,7 @@ INGOT_DEVICE float LargestOfWarp(float value) {
 INGOT_DEVICE float Magnitude(float value) { return AsFloat(AsBits(value) & 0x7FFFFFFFu); }
 
 // Of columns: whether one of the activations exceeds the threshold.
-INGOT_KERNEL(kProductThreads) FindLargeColumns(const ArrangeParams p) {
+INGOT_KERNEL(kProductThreads, 4) FindLargeColumns(const ArrangeParams p) {
   const uint64_t step = static_cast<uint64_t>(GridSize()) * BlockSize();
   for (uint64_t c = static_cast<uint64_t>(BlockIndex()) * BlockSize() + ThreadIndex(); c < p.matrix.columns;
        c += step) {
@@ -58,7 +58,7 @@ INGOT_KERNEL(kProductThreads) FindLargeColumns(const ArrangeParams p) {
 }
 
 // The list of them, by one warp.
-INGOT_KERNEL(kWarp) ListLargeColumns(const ArrangeParams p) {
+INGOT_KERNEL(kWarp, 1) ListLargeColumns(const ArrangeParams p) {
   const uint32_t lane = ThreadIndex();
   uint32_t count = 0;
   for (uint64_t first = 0; first < p.matrix.columns; first += kWarp) {
@@ -77,7 +77,7 @@ INGOT_KERNEL(kWarp) ListLargeColumns(const ArrangeParams p) {
 }
 
 // The scale of each row of activations: a warp for each.
-INGOT_KERNEL(kProductThreads) FindScales(const ArrangeParams p) {
+INGOT_KERNEL(kProductThreads, 4) FindScales(const ArrangeParams p) {
   const uint32_t n = BlockIndex() * kSparseRows + ThreadIndex() / kWarp;
   if (n >= p.x_rows) return;
   float most = 0;
@@ -99,7 +99,7 @@ INGOT_DEVICE uint8_t RoundToInt8(float x, float scale) {
 
 // A thread for each value.
 template <int kBits>
-INGOT_KERNEL(kProductThreads)
+INGOT_KERNEL(kProductThreads, 4)
 Arrange(const ArrangeParams p) {
   const uint64_t columns = p.arrangement == Arrangement::kF32 ? p.matrix.columns : p.padded_units * 64;
   const uint64_t all = columns * p.x_rows, step = static_cast<uint64_t>(GridSize()) * BlockSize();
@@ -133,7 +133,7 @@ Arrange(const ArrangeParams p) {
 
 // The sums of arranged values over the columns of each group: a warp for each group and row.
 template <int kBits>
-INGOT_KERNEL(kProductThreads)
+INGOT_KERNEL(kProductThreads, 4)
 SumGroups(const ArrangeParams p) {
   const uint64_t groups = p.matrix.root.groups_across, of = p.matrix.root.group_columns.divisor;
   const uint64_t step = static_cast<uint64_t>(GridSize()) * kSparseRows;
@@ -191,7 +191,7 @@ INGOT_DEVICE void StoreY(const ProductParams& p, uint64_t row, uint32_t n, float
 }
 
 // Y from the sums of the slices and the outliers: a warp for each row.
-INGOT_KERNEL(kProductThreads) FinishProduct(const ProductParams p) {
+INGOT_KERNEL(kProductThreads, 4) FinishProduct(const ProductParams p) {
   const uint64_t row = static_cast<uint64_t>(BlockIndex()) * kSparseRows + ThreadIndex() / kWarp;
   if (row >= p.matrix.rows) return;
   const uint32_t rows = p.pairs ? p.x_rows / 2 : p.x_rows, lane = ThreadIndex() % kWarp;
@@ -206,7 +206,7 @@ INGOT_KERNEL(kProductThreads) FinishProduct(const ProductParams p) {
 
 // Any encoding, by the meaning of its elements: a warp for each row, 8 rows of activations at a time, as f32 in the
 // order of stored columns.
-INGOT_KERNEL(kProductThreads) ProductAny(const ProductParams p) {
+INGOT_KERNEL(kProductThreads, 4) ProductAny(const ProductParams p) {
   const MatrixView& m = p.matrix;
   const uint64_t row = static_cast<uint64_t>(BlockIndex()) * kSparseRows + ThreadIndex() / kWarp;
   if (row >= m.rows) return;

@@ -266,7 +266,7 @@ INGOT_DEVICE void MultiplyUnits(const typename WayOf<Math, kBits, kBook>::Way& w
 
 // Groups that are not kAny: of one row of activations.
 template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups>
-INGOT_KERNEL_OF(kProductThreads, kTiles == 4 ? 3 : 4)
+INGOT_KERNEL(kProductThreads, kTiles == 4 ? 3 : 4)
 ProductTiles(const ProductParams p) {
   using T = Tiles<Math, kBits, kBook, kTiles>;
   constexpr uint32_t kRows = kGroups == Groups::kAny ? 8 * kTiles : 1;

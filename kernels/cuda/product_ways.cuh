@@ -92,7 +92,8 @@ struct CodesAsF16 {
     if constexpr (kBits == 8) {
       INGOT_UNROLL
       for (int w = 0; w < 4; ++w)
-        registers[2 * w] = Permute(words[w], 0, 0x4140u), registers[2 * w + 1] = Permute(words[w], 0, 0x4342u);
+        registers[2 * w] = PermuteWords(words[w], 0, 0x4140u),
+                      registers[2 * w + 1] = PermuteWords(words[w], 0, 0x4342u);
     } else {
       constexpr uint32_t kMask = ((1u << kBits) - 1) * 0x00010001u;
       INGOT_UNROLL
@@ -119,9 +120,9 @@ struct CodesAsBF16 {
       INGOT_UNROLL
       for (int i = 0; i < 8; ++i) {  // 0x4B000000 + q is the f32 2^23 + q
         const uint32_t select = 0x7440u + 2 * (i % 2);
-        const float a = AsFloat(Permute(words[i / 2], 0x4B000000u, select));
-        const float b = AsFloat(Permute(words[i / 2], 0x4B000000u, select + 1));
-        registers[i] = Permute(AsBits(Subtract(a, 8388736.0f)), AsBits(Subtract(b, 8388736.0f)), 0x7632u);
+        const float a = AsFloat(PermuteWords(words[i / 2], 0x4B000000u, select));
+        const float b = AsFloat(PermuteWords(words[i / 2], 0x4B000000u, select + 1));
+        registers[i] = PermuteWords(AsBits(Subtract(a, 8388736.0f)), AsBits(Subtract(b, 8388736.0f)), 0x7632u);
       }
     } else {
       constexpr uint32_t kMask = ((1u << kBits) - 1) * 0x00010001u;
@@ -194,13 +195,13 @@ struct CodesByTable {
       INGOT_UNROLL
       for (int i = 0; i < 4; ++i) entries[i] = LoadShared(table + (words[w] >> (8 * i) & 0xFFu) * kWarp);
       if constexpr (kBits == 8) {
-        registers[2 * w] = Permute(entries[0], entries[1], 0x5410u);
-        registers[2 * w + 1] = Permute(entries[2], entries[3], 0x5410u);
+        registers[2 * w] = PermuteWords(entries[0], entries[1], 0x5410u);
+        registers[2 * w + 1] = PermuteWords(entries[2], entries[3], 0x5410u);
       } else {
         INGOT_UNROLL
         for (int i = 0; i < 2; ++i) {
-          registers[2 * w + i] = Permute(entries[i], entries[i + 2], 0x5410u);
-          registers[4 + 2 * w + i] = Permute(entries[i], entries[i + 2], 0x7632u);
+          registers[2 * w + i] = PermuteWords(entries[i], entries[i + 2], 0x5410u);
+          registers[4 + 2 * w + i] = PermuteWords(entries[i], entries[i + 2], 0x7632u);
         }
       }
     }

@@ -8,9 +8,6 @@
 #include "tests/simt/tensor.h"
 #else
 
-// INGOT_KERNEL for so many blocks a multiprocessor: it may use the registers that these have.
-#define INGOT_KERNEL_OF(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
-
 namespace ingot::cuda {
 
 // 16 bytes to shared memory without waiting, zeros unless `whole`; then nothing is read.
@@ -39,6 +36,8 @@ INGOT_DEVICE void CopyAsync16At(void* shared, const void* global) {
 #endif
 }
 
+// Byte i of the result is the byte of (a, b) that nibble i of the selector names, 0 to 7.
+INGOT_DEVICE uint32_t PermuteWords(uint32_t a, uint32_t b, uint32_t selector) { return __byte_perm(a, b, selector); }
 // The bits of kMask from `a`, the others from `rest`.
 template <uint32_t kMask>
 INGOT_DEVICE uint32_t Select(uint32_t a, uint32_t rest) {

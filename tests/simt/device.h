@@ -12,7 +12,7 @@
 
 #define INGOT_DEVICE inline
 #define INGOT_UNROLL
-#define INGOT_KERNEL(threads) inline void
+#define INGOT_KERNEL(threads, blocks) inline void
 #define INGOT_SHARED(type, name, count) \
   static const char name##_key = 0;     \
   type* const name = static_cast<type*>(::ingot::simt::SharedMemory(&name##_key, sizeof(type) * (count)))
@@ -34,14 +34,18 @@ __attribute__((always_inline)) inline T LoadGlobal(const void* at) {
   std::memcpy(&value, at, sizeof value);
   return value;
 }
-template <class T>
+template <class T, int kOffset>
 __attribute__((always_inline)) inline T LoadOnce(const void* at) {
-  return LoadGlobal<T>(at);
+  return LoadGlobal<T>(static_cast<const std::byte*>(at) + kOffset);
 }
 template <class T>
 __attribute__((always_inline)) inline void StoreGlobal(void* at, T value) {
   simt::CheckGlobalWrite(at, sizeof(T));
   std::memcpy(at, &value, sizeof value);
+}
+template <int kOffset>
+__attribute__((always_inline)) inline void StoreWords(void* at, const Words4& value) {
+  StoreGlobal(static_cast<std::byte*>(at) + kOffset, value);
 }
 template <class T>
 __attribute__((always_inline)) inline T LoadShared(const T* at) {
@@ -71,25 +75,25 @@ inline uint32_t ShuffleXor(uint32_t value, uint32_t bits) { return simt::Shuffle
 
 inline uint32_t AsBits(float value) { return std::bit_cast<uint32_t>(value); }
 inline float AsFloat(uint32_t bits) { return std::bit_cast<float>(bits); }
-inline uint32_t Permute(uint32_t a, uint32_t b, uint32_t selector) {
-  const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
+template <uint32_t kB, uint32_t kSelector>
+inline uint32_t Permute(uint32_t a) {
+  const uint64_t bytes = static_cast<uint64_t>(kB) << 32 | a;
   uint32_t result = 0;
   for (unsigned i = 0; i < 4; ++i) {
-    const uint32_t nibble = selector >> (4 * i) & 15u;
+    const uint32_t nibble = kSelector >> (4 * i) & 15u;
     uint32_t byte = static_cast<uint32_t>(bytes >> (8 * (nibble & 7u))) & 0xFFu;
     if ((nibble & 8u) != 0) byte = (byte & 0x80u) != 0 ? 0xFFu : 0u;
     result |= byte << (8 * i);
   }
   return result;
 }
-template <uint32_t kTable>
-inline uint32_t Logic3(uint32_t a, uint32_t b, uint32_t c) {
-  uint32_t result = 0;
-  for (unsigned k = 0; k < 8; ++k) {
-    if ((kTable >> k & 1u) != 0)
-      result |= ((k & 4u) != 0 ? a : ~a) & ((k & 2u) != 0 ? b : ~b) & ((k & 1u) != 0 ? c : ~c);
-  }
-  return result;
+template <int kByte>
+inline float ByteAndMagic(uint32_t bytes) {
+  return AsFloat(Permute<0x4B000000u, 0x7440u + kByte>(bytes));
+}
+template <uint32_t kMask>
+inline uint32_t AndOr(uint32_t a, uint32_t b) {
+  return (a & kMask) | b;
 }
 inline uint64_t MultiplyHigh(uint64_t a, uint64_t b) {
   __extension__ using Wide = unsigned __int128;

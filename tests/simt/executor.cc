@@ -78,7 +78,8 @@ class Executor {
   unsigned block_index() const { return block_; }
   const LaunchOptions& options() const { return options_; }
 
-  [[noreturn]] void Fail(const std::string& what);
+  // Frees `what`: the fiber that calls this never returns.
+  [[noreturn]] void Fail(std::string&& what);
   void CheckGlobal(const void* at, size_t size, bool write, const void* site);
   void CheckShared(const void* at, size_t size, bool write, const void* site);
   void* Shared(const void* key, size_t size);
@@ -96,6 +97,7 @@ class Executor {
   void ReleaseBarrier();
   bool Ordered(const Touch& before) const;
   Memory::Range* Find(uintptr_t at, size_t size);
+  std::string OutOfBounds(const char* what, uintptr_t address, size_t size) const;
   static void Entry(void* self);
 
   Memory& memory_;
@@ -212,8 +214,9 @@ void Executor::Entry(void* self) {
   t.fiber.Suspend();
 }
 
-void Executor::Fail(const std::string& what) {
+void Executor::Fail(std::string&& what) {
   report_.error = fmt::format("block {}, thread {}: {}", block_, current_->index, what);
+  std::string().swap(what);
   for (;;) current_->fiber.Suspend();
 }
 
@@ -280,20 +283,22 @@ Memory::Range* Executor::Find(uintptr_t at, size_t size) {
   return last_range_ = &*(next - 1);
 }
 
+std::string Executor::OutOfBounds(const char* what, uintptr_t address, size_t size) const {
+  std::string near = "no memory";
+  for (const Memory::Range& r : memory_.ranges_) {
+    if (r.begin <= address + 4096 && address <= r.end + 4096)
+      near = fmt::format("'{}' + {} of {}", r.name, static_cast<int64_t>(address - r.begin), r.end - r.begin);
+  }
+  return fmt::format("{} {} bytes of global memory out of bounds, at {}", what, size, near);
+}
+
 void Executor::CheckGlobal(const void* at, size_t size, bool write, const void* site) {
   const auto address = reinterpret_cast<uintptr_t>(at);
   const char* const what = write ? "writes" : "reads";
   if (address % size != 0)
     Fail(fmt::format("{} {} bytes of global memory at an address that is not aligned", what, size));
   Memory::Range* range = Find(address, size);
-  if (range == nullptr) {
-    std::string near = "no memory";
-    for (const Memory::Range& r : memory_.ranges_) {
-      if (r.begin <= address + 4096 && address <= r.end + 4096)
-        near = fmt::format("'{}' + {} of {}", r.name, static_cast<int64_t>(address - r.begin), r.end - r.begin);
-    }
-    Fail(fmt::format("{} {} bytes of global memory out of bounds, at {}", what, size, near));
-  }
+  if (range == nullptr) Fail(OutOfBounds(what, address, size));
   if (write && !range->writable) Fail(fmt::format("writes to '{}', which is only to be read", range->name));
   if (range->writable) {
     const auto me = static_cast<uint32_t>(block_ * options_.block + thread().index + 1);
@@ -402,13 +407,19 @@ __attribute__((noinline)) void CheckSharedWrite(const void* at, size_t size) {
 void* SharedMemory(const void* key, size_t size) { return running->Shared(key, size); }
 void* DynamicSharedMemory() { return running->dynamic_shared(); }
 
-void BlockBarrier() { running->Barrier(); }
+static bool Has(Fault fault) { return running->options().fault == fault; }
+
+void BlockBarrier() {
+  if (!Has(Fault::kNoBarriers)) running->Barrier();
+}
 void WarpBarrier(uint32_t mask) {
+  if (Has(Fault::kNoBarriers)) return;
   running->MeetWarp(mask, "a barrier of the warp");
   ++running->thread().warp_epoch;
 }
 
 uint32_t Shuffle(uint32_t mask, uint32_t value, unsigned source) {
+  if (Has(Fault::kWrongShuffles)) source ^= 1;
   const uint32_t* slots = running->Exchange(mask, value, "a shuffle");
   if (source >= kWarp || (mask >> source & 1) == 0)
     running->Fail(fmt::format("shuffles from lane {}, which is not in the mask {:08x}", source, mask));
@@ -427,6 +438,8 @@ void CopyAsync(void* shared, const void* global, size_t size) {
   running->Copying(shared, global, size);
 }
 void CommitCopies() { running->thread().copies.emplace_back(); }
-void WaitForCopies(size_t groups_still_open) { running->FinishCopies(groups_still_open); }
+void WaitForCopies(size_t groups_still_open) {
+  if (!Has(Fault::kNoWaits)) running->FinishCopies(groups_still_open);
+}
 
 }  // namespace ingot::simt

@@ -32,11 +32,15 @@ struct Counts {
   uint64_t bank_conflicts = 0;  // additional passes
 };
 
+// What to leave out or to do wrong, to see that the tests of a kernel notice.
+enum class Fault : uint8_t { kNone, kNoBarriers, kNoWaits, kWrongShuffles };
+
 struct LaunchOptions {
   unsigned grid = 1, block = 32;
   size_t dynamic_shared = 0;
   unsigned seed = 0;  // order of threads and blocks: 0 ascending, 1 descending, others at random
   bool count = false;
+  Fault fault = Fault::kNone;
 };
 
 struct Report {

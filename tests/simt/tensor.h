@@ -6,8 +6,6 @@
 
 #include "tests/simt/device.h"
 
-#define INGOT_KERNEL_OF(threads, blocks) inline void
-
 namespace ingot::cuda {
 
 inline void CopyAsync16OrZeros(void* shared, const void* global, bool whole) {
@@ -20,6 +18,13 @@ inline void CopyAsync16At(void* shared, const void* global) {
   CopyAsync16(static_cast<std::byte*>(shared) + kTo, static_cast<const std::byte*>(global) + kFrom);
 }
 
+inline uint32_t PermuteWords(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
+  uint32_t result = 0;
+  for (unsigned i = 0; i < 4; ++i)
+    result |= static_cast<uint32_t>(bytes >> (8 * (selector >> (4 * i) & 7u)) & 0xFFu) << (8 * i);
+  return result;
+}
 // Bit 4x + 2y + z of the table of lop3 stands for bits x, y, z; 0xCA: x ? y : z.
 template <uint32_t kMask>
 inline uint32_t Select(uint32_t a, uint32_t rest) {

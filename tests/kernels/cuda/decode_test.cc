@@ -2,10 +2,13 @@
 // ranges that begin and end anywhere, and in several orders of the threads.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <string>
 #include <vector>
 
-#include "kernels/cuda/decode_kernels.cuh"
+#include "kernels/cuda/decode_plan.h"
 #include "kernels/widen.h"
 #include "tests/kernels/cuda/device_matrix.h"
 #include "tests/support/formula.h"
@@ -85,6 +88,149 @@ TEST_CASE("every width, group sizes around the packing unit") {
       l.s = Operand::Array(DType::kF16);
       l.z = Operand::Nested();
       CheckMatrix(dice.Fill(l), dice);
+    }
+  }
+}
+
+// The first error of decoding a matrix to f16 with a fault, or "differs" or "the same".
+std::string DecodeWith(simt::Fault fault, const Numbers& n) {
+  const OwnedMatrix m(n);
+  const DeviceMatrix device(m.matrix);
+  const uint64_t count = n.linear.rows * n.linear.cols;
+  std::vector<float> expected(count), found(count);
+  reference::DecodeElements(m.matrix, 0, count, expected.data());
+  AlignedBytes out(count * sizeof(float));
+  simt::Memory memory = device.memory;
+  memory.Lend(out.data(), out.size(), "out");
+  for (const cuda::DecodeStep& step : cuda::PlanDecode(device.view, 0, count, DType::kF32, out.data(), 2)) {
+    const cuda::DecodeFunction function = cuda::FunctionFor(step);
+    const simt::LaunchOptions options = {
+        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .fault = fault};
+    const simt::Report report = simt::Launch(memory, options, [&] { function(step.params); });
+    if (!report.error.empty()) return report.error;
+  }
+  std::memcpy(found.data(), out.data(), out.size());
+  return CountDifferences(found, expected) == 0 ? "the same" : "differs";
+}
+
+TEST_CASE("without its barriers, or with wrong shuffles, a kernel does not pass") {
+  Dice dice(26);
+  Linear l;
+  l.bits = 8, l.rows = 4, l.cols = 1024, l.group_rows = 1, l.group_cols = 64, l.codebook = true;
+  l.s = Operand::Array(DType::kF16);
+  Numbers n = dice.Fill(l);
+  CHECK(DecodeWith(simt::Fault::kNone, n) == "the same");
+  CHECK(DecodeWith(simt::Fault::kNoBarriers, n).find("race") != std::string::npos);
+  CHECK(DecodeWith(simt::Fault::kWrongShuffles, n) == "differs");
+  n.linear.group_cols = 1024, n.linear.s = {}, n.linear.arithmetic = DType::kBF16;  // by DecodeAny
+  CHECK(DecodeWith(simt::Fault::kNone, n) == "the same");
+  CHECK(DecodeWith(simt::Fault::kNoBarriers, n).find("race") != std::string::npos);
+}
+
+TEST_CASE("what leaves its planes is refused before any launch") {
+  Dice dice(27);
+  Linear l;
+  l.bits = 4, l.rows = 3, l.cols = 100, l.group_rows = 1, l.group_cols = 50, l.permutation = true;
+  l.s = Operand::Array(DType::kF16), l.z = Operand::Nested();
+  l.outliers = OutlierForm::kUnstructured, l.outlier_count = 9;
+  const OwnedMatrix good(dice.Fill(l));
+  const auto made = [](const EncodedMatrix& m) {
+    return cuda::MakeMatrixView(m, [](ByteSpan plane) { return plane.data(); }).has_value();
+  };
+  CHECK(made(good.matrix));
+  const auto refused = [&](const auto& change) {
+    EncodedMatrix m = good.matrix;
+    change(m);
+    return !made(m);
+  };
+  CHECK(refused([](EncodedMatrix& m) { m.codes[0] = m.codes[0].first(m.codes[0].size() - 1); }));
+  CHECK(refused([](EncodedMatrix& m) { m.s = m.s.first(2); }));
+  CHECK(refused([](EncodedMatrix& m) { m.linear.rows = 4; }));
+  CHECK(refused([](EncodedMatrix& m) { m.linear.group_cols = 0; }));
+  CHECK(refused([](EncodedMatrix& m) { m.linear.bits = 9; }));
+  CHECK(refused([](EncodedMatrix& m) { m.stored_column[7] = 100; }));
+  CHECK(refused([](EncodedMatrix& m) { m.children.clear(); }));
+  CHECK(refused([](EncodedMatrix& m) { m.children[0].linear.cols += 1; }));
+  Bytes starts(good.matrix.outlier_rows.begin(), good.matrix.outlier_rows.end());
+  Bytes columns(good.matrix.outlier_columns.begin(), good.matrix.outlier_columns.end());
+  Store<uint64_t>(starts.data() + 8, 10);
+  Store<uint16_t>(columns.data() + 2, 100);
+  CHECK(refused([&](EncodedMatrix& m) { m.outlier_rows = starts; }));
+  CHECK(refused([&](EncodedMatrix& m) { m.outlier_columns = columns; }));
+}
+
+// An encoding that DecodeFlat may take, of the kinds that files have and of all forms that its ways allow.
+Linear FlatLinear(Dice& dice, int bits) {
+  Linear l;
+  l.bits = bits;
+  l.group_cols = std::vector<uint64_t>{32, 64, 64, 128, 128, 192, 256, 320, 1024, 4160}[dice.Below(10)];
+  l.cols = dice.Below(4) == 0 ? l.group_cols : 64 * (l.group_cols / 32) * (1 + dice.Below(1 + 4096 / l.group_cols));
+  l.rows = 1 + dice.Below(5);
+  if (dice.Below(8) == 0) l.rows = 1, l.cols += dice.Below(64);
+  if (l.rows > 1 && l.cols % 64 != 0) l.cols = 64;
+  l.group_cols = std::min(l.group_cols, l.cols);
+  l.result = dice.Type();
+  l.codebook = dice.Below(4) == 0;
+  l.s = dice.AnyOperand(l.group_count(), true, 1.0f);
+  if (dice.Half() && l.group_count() > 1) l.s = Operand::Array(DType::kF16);
+  l.z = dice.AnyOperand(l.group_count(), true, 0.0f);
+  if (dice.Half()) l.z = Operand::Constant(std::vector<float>{8, 1, 16, -3, 128, 15, 600, 0.5f}[dice.Below(8)]);
+  if (dice.Below(4) == 0) l.o = dice.AnyOperand(l.group_count(), true, 0.0f);
+  if (dice.Below(8) == 0) l.t = Operand::Constant(0x1.02040ap-7f);
+  if (dice.Half()) l.codebook = false, l.o = l.t = {}, l.result = dice.Half() ? DType::kF32 : DType::kF16;
+  if (dice.Below(4) == 0) l.outliers = dice.Half() ? OutlierForm::kColumns : OutlierForm::kUnstructured;
+  if (l.outliers != OutlierForm::kNone) l.outlier_count = 1 + dice.Below(l.cols), l.outlier_type = dice.Type();
+  if (!l.codebook && dice.Below(8) == 0) l.arithmetic = DType::kF16;
+  return l;
+}
+
+// Makes nested zero-points integers: plain codes, or with a constant to subtract.
+void MakeZerosIntegers(Numbers& n, Dice& dice) {
+  if (n.linear.z.form != OperandForm::kNested) return;
+  Linear l;
+  l.bits = static_cast<int>(1 + dice.Below(8)), l.rows = n.linear.groups_down(), l.cols = n.linear.groups_across();
+  l.group_rows = l.rows, l.group_cols = l.cols;
+  if (dice.Half()) l.z = Operand::Constant(-1);
+  n.groups[1].nested = std::make_shared<Numbers>(dice.Fill(l, true));
+}
+
+TEST_CASE("whole units in whole groups, every width, each way of decoding them") {
+  Dice dice(24);
+  std::vector<int> used(8);  // kernels
+  const int least = kQuick ? 160 : 800;
+  const auto some_unused = [&] { return std::count(used.begin(), used.end(), 0) > 0; };
+  for (int i = 0; i < least || (some_unused() && i < 10 * least); ++i) {
+    const int bits = 1 + i % 8;
+    Numbers n = dice.Fill(FlatLinear(dice, bits));
+    if (dice.Half()) MakeZerosIntegers(n, dice);
+    CheckMatrix(n, dice, 1);
+    const OwnedMatrix m(n);
+    const DeviceMatrix device(m.matrix);
+    const uint64_t all = n.linear.rows * n.linear.cols;
+    AlignedBytes out(all * sizeof(float));
+    for (DType type : {DType::kF32, DType::kF16}) {
+      for (const cuda::DecodeStep& step : cuda::PlanDecode(device.view, 0, all, type, out.data(), 2))
+        ++used[static_cast<size_t>(step.kernel)];
+    }
+  }
+  CHECK(!some_unused());  // the cases reach every way
+}
+
+TEST_CASE("scales of all bits, zero-points from 0 to 31: halves and floats have the bits of the reference") {
+  Dice dice(25);
+  for (int bits : {2, 3, 4, 8}) {
+    Linear l;
+    l.bits = bits, l.rows = 4, l.cols = 8192, l.group_rows = 1, l.group_cols = 64;
+    l.s = Operand::Array(DType::kF16);
+    l.z = Operand::Nested();
+    Numbers n = dice.Fill(l);
+    Linear z;
+    z.bits = bits == 4 ? 5 : 4, z.rows = 4, z.cols = 128, z.group_rows = 4, z.group_cols = 128;
+    n.groups[1].nested = std::make_shared<Numbers>(dice.Fill(z, true));
+    const uint32_t step = kQuick ? 16 : 1;
+    for (uint32_t first = 0; first < 65536; first += 512 * step) {
+      for (uint32_t i = 0; i < 512; ++i) n.groups[0].array[i] = F16ToF32(static_cast<uint16_t>(first + i));
+      CheckMatrix(n, dice, 0);
     }
   }
 }

@@ -1,0 +1,2 @@
+// The kernels that decode to bf16, for the executor.
+#include "kernels/cuda/decode_bf16.cu"
