@@ -1,9 +1,10 @@
 # The CUDA kernels: INGOT_CUDA=AUTO (where a toolkit is found), ON (an error where none is) or OFF. Sets INGOT_HAS_CUDA.
 # The toolkit is looked for in PATH, $CUDA_PATH, $CUDA_HOME and where NVIDIA's and the distributions' packages put it.
-set(INGOT_CUDA AUTO CACHE STRING "build the kernels for NVIDIA GPUs: AUTO, ON, OFF")
+set(INGOT_CUDA OFF CACHE STRING "build the kernels for NVIDIA GPUs: AUTO, ON, OFF")
 set_property(CACHE INGOT_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(INGOT_CUDA_ARCHITECTURES "" CACHE STRING "as CMAKE_CUDA_ARCHITECTURES; empty: every one from 75 on that the toolkit knows, and PTX of the newest; FEW: 75, 80, 90 and the newest of these")
 set(INGOT_HAS_CUDA OFF)
+option(INGOT_CUBLASLT "products of many rows by cuBLASLt; everything then needs its shared library to start" OFF)
 
 function(ingot_no_cuda reason)
   if(INGOT_CUDA STREQUAL "AUTO")
@@ -84,9 +85,13 @@ message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CMAKE_CUDA
 function(ingot_add_cuda target)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
   target_sources(${target} PRIVATE ${sources})
-  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
+  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc kernels/cuda/product_device.cc PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xptxas=--warn-on-spills,--warn-on-local-memory-usage,-Werror -Xcompiler=-Wall,-Wextra>)
   # Linked statically: where there is no driver, it says so.
   target_link_libraries(${target} PUBLIC CUDA::cudart_static)
+  if(INGOT_CUBLASLT)
+    set_property(SOURCE kernels/cuda/product_device.cc APPEND PROPERTY COMPILE_DEFINITIONS INGOT_HAS_CUBLASLT)
+    target_link_libraries(${target} PUBLIC CUDA::cublasLt)
+  endif()
 endfunction()

@@ -1,0 +1,327 @@
+// Products on tensor cores: 1 to 32 rows of activations with 2, 3, 4 and 8 bit codes, as they lie in their planes. A
+// block makes 64 rows of the result, 16 a warp, over a slice of the columns. Copies of codes and activations to shared
+// memory run kStages - 1 stages ahead. A group's products are summed with the codes alone, in f32, and only the sums
+// are scaled; zero-points and offsets come in by the sum of the group's activations.
+//
+// So a lane takes 5 instructions to make what it gives to an m16n8k16 of 4-bit codes in f16 (for two of them: 8 masks,
+// 2 shifts), once for all tiles of activations; Marlin's published way: 12.
+#pragma once
+
+#include "kernels/cuda/product_stages.cuh"
+
+namespace ingot::cuda {
+
+// ---- operands of some groups of the block's rows, in shared memory
+
+struct alignas(8) RowOperands {
+  float scale, shift;  // of the sum of codes, of the sum of activations
+};
+
+template <class Way>
+INGOT_DEVICE RowOperands OperandsOf(const ProductParams& p, const Way& way, uint64_t row, uint64_t group) {
+  const MatrixView& m = p.matrix;
+  if (row >= m.rows || group >= m.root.groups_across) return {0.0f, 0.0f};
+  const GroupValues g = GroupOperands(m, Divide(row, m.root.group_rows) * m.root.groups_across + group);
+  const float t = m.t.form == kConstant ? m.t.constant : 1.0f;
+  const float s = Multiply(m.root.operands[kScale].form == kAbsent ? 1.0f : g.s, t);
+  const float z = Subtract(m.root.operands[kZeroPoint].form == kAbsent ? 0.0f : g.z, Way::kCentre);
+  const float o = m.root.operands[kOffset].form == kAbsent ? 0.0f : Multiply(g.o, t);
+  const float unit = p.half_units && group % 2 == 1 ? Multiply(way.Unit(), Way::kHighScale) : way.Unit();
+  return {Multiply(s, unit), Subtract(0.0f, MultiplyAdd(s, z, o))};
+}
+
+template <uint32_t kTiles>
+struct GroupChunk {
+  static constexpr uint32_t kSumStride = 8 * kTiles;
+  RowOperands* operands;  // [group][kOperandStride]; zeros where there is no group or row
+  float* sums;            // [group][kSumStride], of the activations
+  uint32_t first = 0, end = 0;
+
+  // By all threads, between barriers.
+  template <class Way>
+  INGOT_DEVICE void Fill(const ProductParams& p, const Way& way, uint64_t block_row, uint32_t group) {
+    first = group, end = group + kChunkGroups;
+    for (uint32_t i = ThreadIndex(); i < kChunkGroups * kBlockRows; i += kProductThreads) {
+      const uint32_t of = i % kChunkGroups, row = i / kChunkGroups;
+      StoreShared(operands + of * kOperandStride + row, OperandsOf(p, way, block_row + row, group + of));
+    }
+    if (!p.shifted) return;
+    for (uint32_t i = ThreadIndex(); i < kChunkGroups * kSumStride; i += kProductThreads) {
+      const uint32_t n = i % kSumStride, of = group + i / kSumStride;
+      const bool there = n < p.x_rows && of < p.matrix.root.groups_across;
+      StoreShared(sums + i, there ? AsFloat(LoadGlobal<uint32_t>(p.x_sums + of * p.x_rows + n)) : 0.0f);
+    }
+  }
+};
+
+// ---- sums of a warp: 16 rows, 8 kTiles rows of activations; in the places of mma's results
+
+template <class Math, uint32_t kTiles>
+struct WarpSums {
+  using Sum = typename Math::Sum;
+  Sum part[2][kTiles][4] = {};  // of codes in the open group, by halves of units
+  float total[kTiles][4] = {};
+
+  // Adds the sums of a group (kPart 2) or of the half of a unit that is one, and begins new ones. `operands`: of the
+  // group and the lane's first row; `of_x`: of the group; `shift`: with what the group's activations add. kOneRow: of
+  // activations; the others' sums are left alone.
+  template <class Way, int kPart, bool kOneRow>
+  INGOT_DEVICE void Close(const RowOperands* operands, const float* of_x, bool shift) {
+    const RowOperands of_row[2] = {LoadShared(operands), LoadShared(operands + 8)};
+    INGOT_UNROLL
+    for (uint32_t j = 0; j < kTiles; ++j) {
+      INGOT_UNROLL
+      for (uint32_t i = 0; i < 4; i += kOneRow ? 2 : 1) {
+        const auto low = static_cast<float>(part[0][j][i]), high = static_cast<float>(part[1][j][i]);
+        const float sum = kPart == 0 ? low : kPart == 1 ? high : MultiplyAdd(high, Way::kHighScale, low);
+        total[j][i] = MultiplyAdd(sum, of_row[i / 2].scale, total[j][i]);
+        if (kPart != 1) part[0][j][i] = 0;
+        if (kPart != 0) part[1][j][i] = 0;
+      }
+    }
+    if (!shift) return;
+    INGOT_UNROLL
+    for (uint32_t j = 0; j < kTiles; ++j) {
+      if constexpr (kOneRow) {
+        const float x = LoadShared(of_x);
+        total[j][0] = MultiplyAdd(x, of_row[0].shift, total[j][0]);
+        total[j][2] = MultiplyAdd(x, of_row[1].shift, total[j][2]);
+      } else {
+        const Words2 x = LoadShared(reinterpret_cast<const Words2*>(of_x + 8 * j + ThreadIndex() % 4 * 2));
+        INGOT_UNROLL
+        for (uint32_t i = 0; i < 4; ++i)
+          total[j][i] = MultiplyAdd(AsFloat(x.word[i % 2]), of_row[i / 2].shift, total[j][i]);
+      }
+    }
+  }
+};
+
+// Multiplies one half of a unit: registers of rows g and g + 8. `lane_row`: where in `x` the
+// lane's row of activations of each tile is. kFresh: the sums are new.
+template <bool kFresh, class Math, uint32_t kTiles>
+INGOT_DEVICE void MultiplyHalf(const uint8_t* x, const uint32_t* lane_row, int half, const uint32_t* low,
+                               const uint32_t* high, WarpSums<Math, kTiles>& sums) {
+  constexpr int kWords = 2 * static_cast<int>(Math::kBytes);  // of a lane, in a half
+  INGOT_UNROLL
+  for (uint32_t j = 0; j < kTiles; ++j) {
+    const uint8_t* const at = x + lane_row[j];
+    uint32_t b[kWords];
+    if constexpr (kWords == 4) {
+      const Words4 w = LoadShared(reinterpret_cast<const Words4*>(at));
+      b[0] = w.word[0], b[1] = w.word[1], b[2] = w.word[2], b[3] = w.word[3];
+    } else {
+      const Words2 w = LoadShared(reinterpret_cast<const Words2*>(at));
+      b[0] = w.word[0], b[1] = w.word[1];
+    }
+    INGOT_UNROLL
+    for (int k = 0; k < kWords; k += 2) {
+      const int r = kWords * half + k;
+      const uint32_t a[4] = {low[r], high[r], low[r + 1], high[r + 1]};
+      if constexpr (kFresh) {
+        if (k == 0) {
+          Math::Begin(sums.part[half][j], a, b);
+          continue;
+        }
+      }
+      Math::Multiply(sums.part[half][j], a, b + k);
+    }
+  }
+}
+
+template <uint32_t kTiles>
+INGOT_DEVICE void StoreSums(const ProductParams& p, uint64_t first_row, uint32_t slice, const float (&total)[kTiles][4],
+                            bool scaled) {
+  const uint32_t lane = ThreadIndex() % kWarp;
+  float* const out = p.out + slice * p.slice_stride;
+  const auto store = [&](uint32_t n, uint64_t row, float value) {
+    float* at = out + n * p.out_stride + row;
+    if (p.add) value = Add(value, *at);
+    StoreGlobal(at, AsBits(value));
+  };
+  INGOT_UNROLL
+  for (uint32_t j = 0; j < kTiles; ++j) {
+    INGOT_UNROLL
+    for (uint32_t i = 0; i < 4; i += 2) {
+      const uint64_t row = first_row + lane / 4 + 4 * i;
+      const uint32_t n = 8 * j + lane % 4 * 2;
+      if (row >= p.matrix.rows || n >= p.x_rows) continue;
+      float values[2] = {total[j][i], total[j][i + 1]};
+      if (p.pairs) {
+        store(n / 2, row, Add(values[0], values[1]));
+        continue;
+      }
+      for (uint32_t k = 0; k < 2 && n + k < p.x_rows; ++k)
+        store(n + k, row, scaled ? Multiply(values[k], AsFloat(LoadGlobal<uint32_t>(p.x_scales + n + k))) : values[k]);
+    }
+  }
+}
+
+// ---- the kernel
+
+template <class Math, int kBits, bool kBook, uint32_t kTiles>
+struct Tiles {
+  using Way = typename WayOf<Math, kBits, kBook>::Way;
+  using Codes = StagedCodes<kBits>;
+  static constexpr uint32_t kUnits = kBits < 4 || (kBits == 4 && kTiles == 1 && !kBook) ? 4 : 2;  // of a stage
+  static constexpr uint32_t kUnitOfX = 64 * Math::kBytes;  // bytes, a row of activations
+};
+
+// The groups of a warp, as units pass: which one is open, and its closing.
+template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups>
+struct OpenGroup {
+  using T = Tiles<Math, kBits, kBook, kTiles>;
+  using Sums = WarpSums<Math, kTiles>;
+  // Groups that a stage has, where that is known.
+  static constexpr uint32_t kOfStage = kGroups == Groups::kHalves  ? 2 * T::kUnits
+                                       : kGroups == Groups::kUnits ? T::kUnits
+                                                                   : T::kUnits / 2;
+  const bool halves, shifted;
+  const uint32_t row, units;  // the lane's first row; of a group
+  uint32_t group, left;       // its units that are still to come
+  const RowOperands* operands = nullptr;
+  const float* of_x = nullptr;
+
+  INGOT_DEVICE OpenGroup(const ProductParams& p, uint32_t unit, uint32_t first_row)
+      : halves(p.half_units),
+        shifted(kGroups != Groups::kAny || p.shifted),
+        row(first_row),
+        units(p.group_units),
+        group(p.half_units ? 2 * unit : unit / p.group_units),
+        left((group + 1) * p.group_units - unit) {}
+  INGOT_DEVICE uint32_t LastOfStage() const {
+    if constexpr (kGroups == Groups::kRow) return group;
+    if constexpr (kGroups != Groups::kAny) return group + kOfStage - 1;
+    uint32_t last = group + (halves ? 2 * T::kUnits - 1 : 0);
+    for (uint32_t u = left; !halves && u < T::kUnits; u += units) ++last;
+    return last;
+  }
+  // The chunk begins with the open group.
+  INGOT_DEVICE void Enter(const GroupChunk<kTiles>& chunk) { operands = chunk.operands + row, of_x = chunk.sums; }
+  INGOT_DEVICE void Advance(uint32_t groups) {
+    group += groups, operands += groups * kOperandStride, of_x += groups * 8 * kTiles;
+  }
+  template <int kPart>
+  INGOT_DEVICE void Close(uint32_t further, bool shift, Sums& sums) const {
+    sums.template Close<typename T::Way, kPart, kGroups != Groups::kAny>(operands + further * kOperandStride,
+                                                                         of_x + further * 8 * kTiles, shift);
+  }
+  // After unit `u` of a stage.
+  INGOT_DEVICE void AfterUnit(uint32_t u, Sums& sums) {
+    if constexpr (kGroups == Groups::kHalves) {
+      Close<0>(2 * u, shifted, sums);
+      Close<1>(2 * u + 1, shifted, sums);
+    } else if constexpr (kGroups == Groups::kUnits) {
+      Close<2>(u, shifted, sums);
+    } else if constexpr (kGroups == Groups::kPairs) {
+      if (u % 2 == 1) Close<2>(u / 2, shifted, sums);
+    } else if constexpr (kGroups == Groups::kAny) {
+      if (halves) {
+        Close<0>(0, shifted, sums);
+        Close<1>(1, shifted, sums);
+        Advance(2);
+      } else if (--left == 0) {
+        Close<2>(0, shifted, sums);
+        Advance(1);
+        left = units;
+      }
+    }
+  }
+  INGOT_DEVICE void AfterStage() {
+    if constexpr (kGroups != Groups::kAny && kGroups != Groups::kRow) Advance(kOfStage);
+  }
+  // What is still open: a group that goes on in another slice, which adds what its activations do, or the row's last.
+  INGOT_DEVICE void Finish(bool at_end_of_row, Sums& sums) const {
+    if constexpr (kGroups == Groups::kRow) Close<2>(0, shifted && at_end_of_row, sums);
+    if constexpr (kGroups == Groups::kAny) {
+      if (!halves && left != units) Close<2>(0, shifted && at_end_of_row, sums);
+    }
+  }
+  // Whether sums are new at unit `u` of a stage; false where that is not known: they are zeros then.
+  static INGOT_DEVICE constexpr bool Fresh(uint32_t u) {
+    return kGroups == Groups::kHalves || kGroups == Groups::kUnits || (kGroups == Groups::kPairs && u % 2 == 0);
+  }
+};
+
+// One unit of a stage after the other.
+template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups, uint32_t kUnit>
+INGOT_DEVICE void MultiplyUnits(const typename WayOf<Math, kBits, kBook>::Way& way, const uint8_t* stage,
+                                const uint8_t* x, uint32_t half_bytes, const uint32_t* lane_row,
+                                OpenGroup<Math, kBits, kBook, kTiles, kGroups>& open, WarpSums<Math, kTiles>& sums) {
+  using T = Tiles<Math, kBits, kBook, kTiles>;
+  if constexpr (kUnit < T::kUnits) {
+    constexpr bool kFresh = OpenGroup<Math, kBits, kBook, kTiles, kGroups>::Fresh(kUnit);
+    uint32_t words[2][4], values[2][8];
+    INGOT_UNROLL
+    for (uint32_t i = 0; i < 2; ++i) {
+      T::Codes::template Load<T::kUnits>(stage, kUnit, open.row + 8 * i, ThreadIndex() % 4, words[i]);
+      way.Make(words[i], values[i]);
+    }
+    MultiplyHalf<kFresh>(x, lane_row, 0, values[0], values[1], sums);
+    MultiplyHalf<kFresh>(x + half_bytes, lane_row, 1, values[0], values[1], sums);
+    open.AfterUnit(kUnit, sums);
+    MultiplyUnits<Math, kBits, kBook, kTiles, kGroups, kUnit + 1>(way, stage, x + 2 * half_bytes, half_bytes, lane_row,
+                                                                  open, sums);
+  }
+}
+
+// Groups that are not kAny: of one row of activations.
+template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups>
+INGOT_KERNEL(kProductThreads, kTiles == 4 ? 3 : 4)
+ProductTiles(const ProductParams p) {
+  using T = Tiles<Math, kBits, kBook, kTiles>;
+  constexpr uint32_t kRows = kGroups == Groups::kAny ? 8 * kTiles : 1;
+  INGOT_DYNAMIC_SHARED(uint8_t, shared);
+  const uint32_t x_rows = kRows == 1 ? 1 : p.x_rows;
+  const uint32_t stage_bytes = T::Codes::Bytes(T::kUnits) + T::kUnits * T::kUnitOfX * x_rows;
+  GroupChunk<kTiles> chunk;
+  chunk.operands = reinterpret_cast<RowOperands*>(shared + kStages * stage_bytes);
+  chunk.sums = reinterpret_cast<float*>(chunk.operands + kChunkGroups * kOperandStride);
+  const typename T::Way way(p.matrix, reinterpret_cast<uint32_t*>(chunk.sums + kChunkGroups * chunk.kSumStride));
+
+  const uint32_t slice = BlockIndex() / p.row_blocks, block = BlockIndex() - slice * p.row_blocks;
+  const uint64_t block_row = static_cast<uint64_t>(block) * kBlockRows;
+  const uint32_t lane = ThreadIndex() % kWarp, row = ThreadIndex() / kWarp * 16 + lane / 4;
+  const auto row_units = static_cast<uint32_t>(p.matrix.row_units);
+  const uint32_t first = slice * p.slice_units;
+  const uint32_t end = row_units - first < p.slice_units ? row_units : first + p.slice_units;
+  uint32_t stages = (end - first + T::kUnits - 1) / T::kUnits;  // still to come
+  uint32_t ahead = row_units - first;                           // units of the row that copies have not begun with
+  uint32_t lane_row[kTiles];  // rows that are not there are the last one once more, and what they give is not stored
+  INGOT_UNROLL
+  for (uint32_t j = 0; j < kTiles; ++j) {
+    const uint32_t n = 8 * j + lane / 4;
+    lane_row[j] = ((n < x_rows ? n : x_rows - 1) * 4 + lane % 4) * 8 * Math::kBytes;
+  }
+
+  StageCopies<Math, kBits, T::kUnits, kRows> copies(p, block_row, first);
+  for (uint32_t s = 0; s + 1 < kStages; ++s) {
+    if (s < stages) copies.Next(shared + s * stage_bytes, ahead);
+    CommitCopies();
+    ahead -= T::kUnits;
+  }
+  WarpSums<Math, kTiles> sums;
+  OpenGroup<Math, kBits, kBook, kTiles, kGroups> open(p, first, row);
+  uint32_t stage = 0, used = (kStages - 1) * stage_bytes;
+  do {
+    WaitForCopies<kStages - 2>();
+    BlockBarrier();
+    if (stages >= kStages) copies.Next(shared + used, ahead);
+    CommitCopies();
+    ahead -= T::kUnits;
+    if (open.LastOfStage() >= chunk.end) {
+      chunk.Fill(p, way, block_row, open.group);
+      open.Enter(chunk);
+      BlockBarrier();
+    }
+    const uint8_t* const at = shared + stage;
+    MultiplyUnits<Math, kBits, kBook, kTiles, kGroups, 0>(way, at, at + T::Codes::Bytes(T::kUnits),
+                                                          T::kUnitOfX / 2 * x_rows, lane_row, open, sums);
+    open.AfterStage();
+    used = stage;
+    stage = stage == (kStages - 1) * stage_bytes ? 0 : stage + stage_bytes;
+  } while (--stages > 0);
+  open.Finish(end == row_units, sums);
+  StoreSums<kTiles>(p, block_row + row - lane / 4, slice, sums.total, Math::kBytes == 1);
+}
+
+}  // namespace ingot::cuda
