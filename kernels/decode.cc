@@ -21,7 +21,8 @@
 #include "hwy/aligned_allocator.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
-#include "kernels/values-inl.h"
+#include "kernels/line_writer-inl.h"
+#include "kernels/units-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ingot {
@@ -365,21 +366,6 @@ void Decoder::Logical(uint64_t row, uint64_t begin, uint64_t count, float* out) 
   if (l.result != DType::kF32) {
     for (uint64_t i = 0; i < count; i += lanes) hn::StoreU(RoundTo(l.result, hn::LoadU(df, out + i)), df, out + i);
   }
-}
-
-// Past the caches: a plain store would read the line first.
-void StreamCopy(const std::byte* from, uint64_t bytes, std::byte* to) {
-  const hn::ScalableTag<uint8_t> d;
-  constexpr uint64_t kLine = 64;
-  const uint64_t head = std::min<uint64_t>(bytes, (kLine - reinterpret_cast<uintptr_t>(to) % kLine) % kLine);
-  std::memcpy(to, from, head);
-  uint64_t i = head;
-  for (; i + kLine <= bytes; i += kLine) {
-    for (uint64_t j = 0; j < kLine; j += hn::Lanes(d))
-      hn::Stream(hn::LoadU(d, reinterpret_cast<const uint8_t*>(from) + i + j), d,
-                 reinterpret_cast<uint8_t*>(to) + i + j);
-  }
-  std::memcpy(to + i, from + i, bytes - i);
 }
 
 // Writes all whole lines of the cache of `bytes` bytes in lines_, which belong to `out`, and moves the rest to the

@@ -208,14 +208,10 @@ class RowProducts {
       INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
         VSum sum[kX][kPlanes];
         Start(g, sum);
-        const auto add = [&](size_t b) HWY_ATTR __attribute__((always_inline)) {
-          PrefetchAhead(rows[r].fields[0] + kBlockBytes * b);
-          Add(rows[r], b, b, sum);
-        };
         if constexpr (kPerGroup != 0) {
-          INGOT_UNROLL for (size_t b = 0; b < kPerGroup; ++b) add(g * kPerGroup + b);
+          INGOT_UNROLL for (size_t b = 0; b < kPerGroup; ++b) AddAhead(rows[r], g * kPerGroup + b, sum);
         } else {
-          for (size_t b = g * per_group; b < (g + 1) * per_group; ++b) add(b);
+          for (size_t b = g * per_group; b < (g + 1) * per_group; ++b) AddAhead(rows[r], b, sum);
         }
         Finish<kVaries>(totals[r], sum, g, rows[r], g);
       }
@@ -247,6 +243,12 @@ class RowProducts {
         sum[n][p] = AddBlock<kBits, kBook>(sum[n][p], codes, x_[n].planes[p].get() + x_block * B::kCols, table_);
       }
     }
+  }
+
+  // The same for a block of the row itself, and asks for the codes that come later.
+  HWY_INLINE void AddAhead(const RowOfW& row, size_t block, VSum (&sum)[kX][kPlanes]) const {
+    PrefetchAhead(row.fields[0] + kBlockBytes * block);
+    Add(row, block, block, sum);
   }
 
   HWY_INLINE void Start(size_t place, VSum (&sum)[kX][kPlanes]) const {

@@ -27,6 +27,7 @@
 // After foreach_target.h.
 #include "hwy/aligned_allocator.h"
 #include "hwy/highway.h"
+#include "kernels/float_rows-inl.h"
 #include "kernels/gemm-inl.h"
 
 #ifndef INGOT_KERNELS_PRODUCT_CC_ONCE_  // not once for each target
@@ -51,23 +52,6 @@ using Float32s = hwy::AlignedFreeUniquePtr<float[]>;
 
 // ---- few rows of activations, f32
 
-HWY_INLINE float Dot(const float* a, const float* b, uint64_t count) {
-  const DF df;
-  const size_t lanes = hn::Lanes(df);
-  VF s0 = hn::Zero(df), s1 = s0, s2 = s0, s3 = s0;
-  uint64_t i = 0;
-  for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    s0 = hn::MulAdd(hn::LoadU(df, a + i), hn::LoadU(df, b + i), s0);
-    s1 = hn::MulAdd(hn::LoadU(df, a + i + lanes), hn::LoadU(df, b + i + lanes), s1);
-    s2 = hn::MulAdd(hn::LoadU(df, a + i + 2 * lanes), hn::LoadU(df, b + i + 2 * lanes), s2);
-    s3 = hn::MulAdd(hn::LoadU(df, a + i + 3 * lanes), hn::LoadU(df, b + i + 3 * lanes), s3);
-  }
-  for (; i + lanes <= count; i += lanes) s0 = hn::MulAdd(hn::LoadU(df, a + i), hn::LoadU(df, b + i), s0);
-  float sum = hn::GetLane(hn::SumOfLanes(df, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
-  for (; i < count; ++i) sum += a[i] * b[i];
-  return sum;
-}
-
 // Rows that `decode` gives, dotted with each row of activations.
 void MultiplyFew(const RowDecoder& decode, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
   InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
@@ -76,102 +60,13 @@ void MultiplyFew(const RowDecoder& decode, const MatrixSlice& slice, const Produ
       decode(row, 1, w.get());
       for (uint64_t n = 0; n < p.x_rows; ++n) {
         float& y = p.y[n * p.y_stride + row];
-        const float sum = Dot(w.get(), p.x + n * p.x_stride, slice.columns);
+        const auto* weights = reinterpret_cast<const std::byte*>(w.get());
+        float sum;
+        DotFloats<WideFloats, 1, 1>(&weights, p.x + n * p.x_stride, p.x_stride, slice.columns, &sum);
         y = p.add ? y + sum : sum;
       }
     }
     if (!sparse.empty()) SparseRows(sparse, begin, end - begin).AddTo(p.y, p.y_stride);
-  });
-}
-
-// Weights as plain floats, widened in registers.
-struct WideFloats {
-  static constexpr uint64_t kSize = 4;
-  static HWY_INLINE VF At(const std::byte* w) {
-#if HWY_TARGET == HWY_SCALAR  // would dereference a pointer at any address
-    return hn::Set(DF(), Load<float>(w));
-#else
-    return hn::LoadU(DF(), reinterpret_cast<const float*>(w));
-#endif
-  }
-  static float One(const std::byte* w) { return Load<float>(w); }
-};
-struct HalfFloats {
-  static constexpr uint64_t kSize = 2;
-  static HWY_INLINE VF At(const std::byte* w) { return Half::Widen(LoadAnywhere(w)); }
-  static float One(const std::byte* w) { return F16ToF32(Load<uint16_t>(w)); }
-};
-struct BrainFloats {
-  static constexpr uint64_t kSize = 2;
-  static HWY_INLINE VF At(const std::byte* w) { return Brain::Widen(LoadAnywhere(w)); }
-  static float One(const std::byte* w) { return BF16ToF32(Load<uint16_t>(w)); }
-};
-
-// Dot products of kRows rows of weights with kX rows of activations: sums[r * kX + n].
-template <class Floats, int kRows, int kX>
-void DotFloats(const std::byte* const* w, const float* x, uint64_t x_stride, uint64_t count, float* sums) {
-  const DF df;
-  const size_t lanes = hn::Lanes(df);
-  constexpr int kEach = 2;  // sums of each, since each waits for itself
-  VF sum[kRows][kX][kEach];
-  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-    INGOT_UNROLL for (int n = 0; n < kX; ++n) sum[r][n][0] = sum[r][n][1] = hn::Zero(df);
-  }
-  uint64_t i = 0;
-  for (; i + kEach * lanes <= count; i += kEach * lanes) {
-    INGOT_UNROLL for (int k = 0; k < kEach; ++k) {
-      const uint64_t at = i + static_cast<uint64_t>(k) * lanes;
-      VF values[kX];
-      INGOT_UNROLL for (int n = 0; n < kX; ++n) values[n] = hn::LoadU(df, x + static_cast<uint64_t>(n) * x_stride + at);
-      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-        const VF v = Floats::At(w[r] + Floats::kSize * at);
-        INGOT_UNROLL for (int n = 0; n < kX; ++n) sum[r][n][k] = hn::MulAdd(v, values[n], sum[r][n][k]);
-      }
-    }
-  }
-  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-    INGOT_UNROLL for (int n = 0; n < kX; ++n) {
-      float& total = sums[r * kX + n];
-      total = hn::GetLane(hn::SumOfLanes(df, hn::Add(sum[r][n][0], sum[r][n][1])));
-      for (uint64_t c = i; c < count; ++c)
-        total += Floats::One(w[r] + Floats::kSize * c) * x[static_cast<uint64_t>(n) * x_stride + c];
-    }
-  }
-}
-
-// Rows [begin, end) of the slice with kX rows of activations from `first_x` on, by way of four that lie far apart: one
-// row after the other reads memory more slowly.
-template <class Floats, int kX>
-void MultiplyFloatRows(const std::byte* weights, uint64_t row_bytes, uint64_t begin, uint64_t end, uint64_t columns,
-                       const Product& p, uint64_t first_x) {
-  constexpr uint64_t kRows = 4;
-  const uint64_t stride = CeilDiv(end - begin, kRows);
-  for (uint64_t i = 0; i < stride; ++i) {
-    const std::byte* w[kRows];
-    uint64_t rows[kRows];
-    for (uint64_t r = 0; r < kRows; ++r) {
-      rows[r] = std::min(begin + r * stride + i, end - 1);  // beyond the end: the last one once more
-      w[r] = weights + rows[r] * row_bytes;
-    }
-    float sums[kRows * kX];
-    DotFloats<Floats, kRows, kX>(w, p.x + first_x * p.x_stride, p.x_stride, columns, sums);
-    for (uint64_t r = 0; r < kRows && begin + r * stride + i < end; ++r) {
-      for (uint64_t n = 0; n < kX; ++n) {
-        float& y = p.y[(first_x + n) * p.y_stride + rows[r]];
-        y = p.add ? y + sums[r * kX + n] : sums[r * kX + n];
-      }
-    }
-  }
-}
-
-template <class Floats>
-void MultiplyFewFloats(const std::byte* weights, uint64_t columns, const MatrixSlice& slice, const Product& p) {
-  const std::byte* first = weights + (slice.row * columns + slice.column) * Floats::kSize;
-  InEqualParts(slice.rows, 4, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
-    uint64_t n = 0;
-    for (; n + 2 <= p.x_rows; n += 2)
-      MultiplyFloatRows<Floats, 2>(first, columns * Floats::kSize, begin, end, slice.columns, p, n);
-    if (n < p.x_rows) MultiplyFloatRows<Floats, 1>(first, columns * Floats::kSize, begin, end, slice.columns, p, n);
   });
 }
 

@@ -87,15 +87,7 @@ TEST_CASE("rows of several pieces at random") {
 
 TEST_CASE("every width, group sizes around the packing unit") {
   Dice dice(13);
-  for (int bits = 1; bits <= 8; ++bits) {
-    for (uint64_t group : {1, 3, 32, 63, 64, 65, 128, 300}) {
-      Linear l;
-      l.bits = bits, l.rows = 2, l.cols = 300, l.group_rows = 1, l.group_cols = group;
-      l.s = Operand::Array(DType::kF16);
-      l.z = Operand::Nested();
-      CheckMatrix(dice.Fill(l), dice);
-    }
-  }
+  ForWidthsAndGroups(dice, [&](const Numbers& n) { CheckMatrix(n, dice); });
 }
 
 // What the widest kernels take: rows of whole units, groups of whole units or parts of one, memory at a line of the

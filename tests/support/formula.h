@@ -288,4 +288,18 @@ class Dice {
   bool specials_;
 };
 
+// Calls use(numbers) for every width with group sizes around the packing unit, zero-points nested.
+template <class Use>
+void ForWidthsAndGroups(Dice& dice, const Use& use) {
+  for (int bits = 1; bits <= 8; ++bits) {
+    for (uint64_t group : {1, 3, 32, 63, 64, 65, 128, 300}) {
+      Linear l;
+      l.bits = bits, l.rows = 2, l.cols = 300, l.group_rows = 1, l.group_cols = group;
+      l.s = Operand::Array(DType::kF16);
+      l.z = Operand::Nested();
+      use(dice.Fill(l));
+    }
+  }
+}
+
 }  // namespace ingot::test

@@ -81,15 +81,7 @@ TEST_CASE("long rows at random") {
 
 TEST_CASE("every width, group sizes around the packing unit") {
   Dice dice(23);
-  for (int bits = 1; bits <= 8; ++bits) {
-    for (uint64_t group : {1, 3, 32, 63, 64, 65, 128, 300}) {
-      Linear l;
-      l.bits = bits, l.rows = 2, l.cols = 300, l.group_rows = 1, l.group_cols = group;
-      l.s = Operand::Array(DType::kF16);
-      l.z = Operand::Nested();
-      CheckMatrix(dice.Fill(l), dice);
-    }
-  }
+  ForWidthsAndGroups(dice, [&](const Numbers& n) { CheckMatrix(n, dice); });
 }
 
 // The first error of decoding a matrix to f16 with a fault, or "differs" or "the same".
