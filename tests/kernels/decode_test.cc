@@ -1,4 +1,4 @@
-// The row-wise decoder has the bits of the scalar reference: over random encodings, rows that cross its pieces of 2048
+// The row-wise decoder has the bits of the scalar reference: over random encodings, rows that cross its pieces of 4096
 // columns, and ranges that begin and end anywhere.
 #include <doctest/doctest.h>
 
@@ -114,6 +114,23 @@ TEST_CASE("whole units") {
         CheckRange(m, 17 * 16, 3 * 384 - 17 * 16);
         CheckRange(m, 17 * 64, 64);
       }
+    }
+  }
+}
+
+// More columns than are taken at once where no buffer is needed, and more groups than operands are fetched for.
+TEST_CASE("more than a stretch of whole units") {
+  Dice dice(15);
+  for (const int bits : {3, 4, 5, 8}) {
+    for (const uint64_t group : {16, 64, 4096}) {
+      Linear l;
+      l.bits = bits, l.rows = 18, l.cols = 4096, l.group_cols = group;
+      l.s = Operand::Array(DType::kF16);
+      l.z = group == 4096 ? Operand::Constant(3.0f) : Operand::Nested();
+      const OwnedMatrix m(dice.Fill(l));
+      CAPTURE(Describe(l, {}));
+      CheckRange(m, 0, 18 * 4096);
+      CheckRange(m, 1000, 17 * 4096);
     }
   }
 }
