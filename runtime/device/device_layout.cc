@@ -120,15 +120,15 @@ Result<DeviceLayout> DeviceLayout::Make(const TensorView& view, const MatrixSlic
   return layout;
 }
 
-void ForCopies(const PlaneWindow& window, uint64_t offset, uint64_t size, const std::byte* from, std::byte* memory,
-               const std::function<void(const DeviceCopy&)>& emit) {
+void ForCopies(const PlaneWindow& window, uint64_t offset, uint64_t size,
+               const std::function<void(const WindowCopy&)>& emit) {
   const PlaneBlock& b = window.block;
   // Bytes [begin, end) of row `row` of the window, as far as [offset, offset + size) has them; `rows` rows like it.
   const auto copy = [&](uint64_t row, uint64_t begin, uint64_t end, uint64_t rows) {
     if (begin >= end) return;
-    DeviceCopy c;
-    c.to = memory + window.place + row * b.size + begin;
-    c.from = from + (b.offset + row * b.pitch + begin - offset);
+    WindowCopy c;
+    c.to = window.place + row * b.size + begin;
+    c.from = b.offset + row * b.pitch + begin - offset;
     c.size = end - begin, c.rows = rows;
     c.to_pitch = b.size, c.from_pitch = b.pitch;
     emit(c);

@@ -68,9 +68,17 @@ class DeviceLayout {
   uint64_t size_ = 0, bytes_ = 0;
 };
 
-// Calls `emit` for the copies that bring what a window needs of bytes [offset, offset + size) of its plane, which lie
-// at `from`, to its place in the memory at `memory`: at most three.
-void ForCopies(const PlaneWindow& window, uint64_t offset, uint64_t size, const std::byte* from, std::byte* memory,
-               const std::function<void(const DeviceCopy&)>& emit);
+// Rows of bytes: from offsets in a piece of a plane to offsets in the memory of a layout.
+struct WindowCopy {
+  uint64_t to = 0, from = 0;
+  uint64_t size = 0;
+  uint64_t rows = 1;
+  uint64_t to_pitch = 0, from_pitch = 0;
+};
+
+// Calls `emit` for the copies that bring what a window needs of bytes [offset, offset + size) of its plane, the piece,
+// to its place: at most three.
+void ForCopies(const PlaneWindow& window, uint64_t offset, uint64_t size,
+               const std::function<void(const WindowCopy&)>& emit);
 
 }  // namespace ingot

@@ -59,7 +59,7 @@ void TensorUpload::PlanJobs() {
     for (uint64_t at = first; at < window.block.end(); at += kChunkSize) {
       const uint64_t size = std::min(kChunkSize, window.plane_size - at);
       uint64_t bytes = 0;
-      ForCopies(window, at, size, nullptr, nullptr, [&](const DeviceCopy& copy) { bytes += copy.size * copy.rows; });
+      ForCopies(window, at, size, [&](const WindowCopy& copy) { bytes += copy.size * copy.rows; });
       if (bytes == 0) continue;  // between two rows
       if (size > kSlotBytes - filled) {
         jobs_.emplace_back();
@@ -85,8 +85,8 @@ Status TensorUpload::Fill(size_t job, FrameDecoder& decoder, std::byte* slot, st
       counts.copied += piece.size;
       if (*hashed) counts.hashed += piece.size;
     }
-    ForCopies(window, piece.offset, piece.size, slot, memory_, [&](const DeviceCopy& copy) {
-      copies.push_back(copy);
+    ForCopies(window, piece.offset, piece.size, [&](const WindowCopy& copy) {
+      copies.push_back({memory_ + copy.to, slot + copy.from, copy.size, copy.rows, copy.to_pitch, copy.from_pitch});
       counts.uploaded += copy.size * copy.rows;
       ++counts.copies;
     });

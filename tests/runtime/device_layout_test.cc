@@ -47,16 +47,14 @@ TEST_CASE("the copies of all pieces of a plane make its window, and each byte is
       const uint64_t size = std::min<uint64_t>(plane.size() - at, 1 + dice.Below(300));
       const Bytes piece(plane.begin() + static_cast<ptrdiff_t>(at), plane.begin() + static_cast<ptrdiff_t>(at + size));
       int copies = 0;
-      ForCopies(window, at, size, piece.data(), memory.data(), [&](const DeviceCopy& c) {
+      ForCopies(window, at, size, [&](const WindowCopy& c) {
         ++copies;
         for (uint64_t r = 0; r < c.rows; ++r) {
-          const std::byte* from = c.from + r * c.from_pitch;
-          std::byte* to = c.to + r * c.to_pitch;
-          REQUIRE(from >= piece.data());
-          REQUIRE(from + c.size <= piece.data() + piece.size());
-          REQUIRE(to >= memory.data() + window.place);
-          REQUIRE(to + c.size <= memory.data() + window.place + window.size());
-          std::copy_n(from, c.size, to);
+          const uint64_t from = c.from + r * c.from_pitch, to = c.to + r * c.to_pitch;
+          REQUIRE(from + c.size <= piece.size());
+          REQUIRE(to >= window.place);
+          REQUIRE(to + c.size <= window.place + window.size());
+          std::copy_n(piece.data() + from, c.size, memory.data() + to);
           copied += c.size;
         }
       });
