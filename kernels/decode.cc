@@ -119,8 +119,8 @@ class Decoder {
 
  private:
 #if INGOT_UNITS
-  // Whether columns [begin, begin + count) of a row are whole units, each of one group, two or four.
-  bool AreUnits(uint64_t row, uint64_t begin, uint64_t count) const;
+  // Whether columns [begin, begin + count) of a row are whole units, each of one group, two, four or, as bytes, eight.
+  bool AreUnits(uint64_t row, uint64_t begin, uint64_t count, bool packed) const;
   // Columns for which that is so. kStream: past the caches.
   template <bool kStream>
   void Units(const GroupOperands& g, uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type,
@@ -132,7 +132,8 @@ class Decoder {
                        void* out);
   // Stored columns [begin, begin + count) of a row, count <= kPiece, before t and h; writes up to kSpill more.
   void Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out);
-  GroupOperands Operands(uint64_t row, uint64_t begin, uint64_t count);
+  // Of groups shorter than `shortest` columns one for each column.
+  GroupOperands Operands(uint64_t row, uint64_t begin, uint64_t count, uint64_t shortest = kShortGroup);
   const uint8_t* Codes(uint64_t row, uint64_t begin, uint64_t count);
   // Asks for the codes of `count` columns from `begin`, which may be in a later row: the processor's own prefetching
   // ends with a page.
@@ -242,11 +243,11 @@ const float* Decoder::Operand(int number, uint64_t group, uint64_t groups, uint6
   return to;
 }
 
-GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count) {
+GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count, uint64_t shortest) {
   const Linear& l = m_.linear;
   const uint64_t first = alike_ ? 0 : begin / l.group_cols, last = alike_ ? 0 : (begin + count - 1) / l.group_cols;
   const uint64_t group = alike_ ? 0 : row / l.group_rows * l.groups_across() + first, groups = last - first + 1;
-  const bool by_column = l.group_cols < kShortGroup && groups > 1;
+  const bool by_column = l.group_cols < shortest && groups > 1;
   GroupOperands g;
   g.ordinary = ordinary_;
   g.first_cols = (first + 1) * l.group_cols - begin;
@@ -284,10 +285,11 @@ void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x
 #endif
 
 #if INGOT_UNITS
-bool Decoder::AreUnits(uint64_t row, uint64_t begin, uint64_t count) const {
+bool Decoder::AreUnits(uint64_t row, uint64_t begin, uint64_t count, bool packed) const {
   const uint64_t cols = m_.linear.group_cols, end = begin + count;
   if (count == 0 || count % kPackUnit != 0 || begin % kPackUnit != 0 || (row != 0 && m_.nested)) return false;
-  return alike_ || cols % kPackUnit == 0 || cols == 32 || cols == 16 || begin / cols == (end - 1) / cols;
+  return alike_ || cols % kPackUnit == 0 || cols == 32 || cols == 16 || (cols == 8 && !packed) ||
+         begin / cols == (end - 1) / cols;
 }
 
 template <bool kStream>
@@ -305,14 +307,14 @@ void Decoder::Units(const GroupOperands& g, uint64_t row, uint64_t begin, uint64
 uint64_t Decoder::StoredUnits(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type,
                               bool stream, void* out) {
 #if INGOT_UNITS
-  const bool packed = rule.bits == 8 || (type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4);
-  const uint64_t most = !packed ? kPiece : alike_ ? kStretch : std::min(kStretch, m_.linear.group_cols * kWindow / 2);
+  const bool packed = type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4, in_place = packed || rule.bits == 8;
+  const uint64_t most = !in_place ? kPiece : alike_ ? kStretch : std::min(kStretch, m_.linear.group_cols * kWindow / 2);
   count = std::min(count, most) / kPackUnit * kPackUnit;
   // Codebooks of two to sixteen entries are looked up as tables of 16 bits; short groups have none here.
   const bool gathers = type != DType::kF32 && rule.has_book && rule.bits <= 4 && m_.linear.group_cols % 32 != 0;
   if (gathers && !alike_) return 0;
-  if (!AreUnits(row, begin, count) || (stream && reinterpret_cast<uintptr_t>(out) % 4 != 0)) return 0;
-  const GroupOperands g = Operands(row, begin, count);
+  if (!AreUnits(row, begin, count, packed) || (stream && reinterpret_cast<uintptr_t>(out) % 4 != 0)) return 0;
+  const GroupOperands g = Operands(row, begin, count, 8);
   if (stream) {
     Units<true>(g, row, begin, count, rule, type, out);
   } else {

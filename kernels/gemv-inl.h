@@ -29,12 +29,14 @@ inline constexpr size_t kSums = hn::MaxLanes(DF());  // lanes of a sum
 inline constexpr size_t kPrefetch = 1024;            // bytes ahead in each row
 
 // One row of activations: x = scale * hi, or scale * (128 hi + lo) in two planes, in the order of Block<kBits>, zeros
-// up to whole blocks; and what zero-points and offsets multiply: sums X over what one lane covers of a group (coarse)
-// or of a vector (fine). A zero-point that is the same everywhere is taken care of where sums start, at -z X.
+// up to whole blocks; and what zero-points multiply: sums X over what one lane covers of a group (coarse) or of a
+// vector (fine). A zero-point that is the same everywhere is taken care of where sums start, at -z X. Offsets multiply
+// the sums of whole groups.
 struct BytesOfX {
   hwy::AlignedFreeUniquePtr<int8_t[]> planes[2];
   hwy::AlignedFreeUniquePtr<int32_t[]> starts[2];
-  hwy::AlignedFreeUniquePtr<float[]> sums;  // of both planes together; where zero-points or offsets vary
+  hwy::AlignedFreeUniquePtr<float[]> sums;        // of both planes together; where zero-points vary
+  hwy::AlignedFreeUniquePtr<float[]> group_sums;  // the same; where there are offsets
   float scale = 0.0f;
 };
 
@@ -69,6 +71,16 @@ void OrderByBlocks(const int8_t* in, uint64_t count, int8_t* out) {
   }
 }
 
+// Sums over each group of both planes, which lie `bytes` apart; `in`: natural order, zeros after the last column.
+template <int kPlanes>
+void SumGroups(const IntegerWeights& w, const int8_t* in, size_t bytes, float* out) {
+  for (uint64_t g = 0, begin = 0; begin < w.slice.columns; ++g, begin += w.group_cols) {
+    const uint64_t count = std::min(w.group_cols, w.slice.columns - begin);
+    const int high = SumOfBytes(in + begin, count);
+    out[g] = static_cast<float>(kPlanes == 1 ? high : 128 * high + SumOfBytes(in + bytes + begin, count));
+  }
+}
+
 template <int kBits, bool kBook, int kPlanes>
 BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
   using B = Block<kBits>;
@@ -80,6 +92,10 @@ BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
     out.planes[p] = hwy::AllocateAligned<int8_t>(bytes);
     std::memset(out.planes[p].get(), 0, bytes);
     OrderByBlocks<kBits>(natural.get() + p * bytes, w.slice.columns, out.planes[p].get());
+  }
+  if (w.has_o) {
+    out.group_sums = hwy::AllocateAligned<float>(CeilDiv(w.slice.columns, w.group_cols));
+    SumGroups<kPlanes>(w, natural.get(), bytes, out.group_sums.get());
   }
   const size_t vectors = blocks * B::kVectors;
   const auto kind = SumsOf<kBits>(w);
@@ -112,11 +128,23 @@ struct RowOfW {
   const float *s, *z, *o;
 };
 
+// The sum of o X over groups.
+inline float DotOffsets(const float* o, const float* sums, size_t groups) {
+  const DF df;
+  const size_t lanes = hn::Lanes(df);
+  VF sum = hn::Zero(df);
+  size_t g = 0;
+  for (; g + lanes <= groups; g += lanes) sum = hn::MulAdd(hn::LoadU(df, o + g), hn::LoadU(df, sums + g), sum);
+  float total = hn::GetLane(hn::SumOfLanes(df, sum));
+  for (; g < groups; ++g) total += o[g] * sums[g];
+  return total;
+}
+
 // The last block of a row, filled up with zeros: whole vectors are read.
 template <int kBits>
 struct TailBlock {
   HWY_ALIGN std::byte bytes[kMaxFields][64];  // a block's are at most 64
-  float s[OperandRows::kSlack], z[OperandRows::kSlack], o[OperandRows::kSlack];
+  float s[OperandRows::kSlack], z[OperandRows::kSlack];
 
   RowOfW Make(const RowOfW& row, size_t block, size_t units, size_t first_group, size_t groups) {
     using B = Block<kBits>;
@@ -133,7 +161,7 @@ struct TailBlock {
       if (groups <= OperandRows::kSlack) std::copy(from + first_group, from + first_group + groups, to);
       return to;
     };
-    tail.s = copy(row.s, s), tail.z = copy(row.z, z), tail.o = copy(row.o, o);
+    tail.s = copy(row.s, s), tail.z = copy(row.z, z);
     return tail;
   }
 };
@@ -165,7 +193,7 @@ class RowProducts {
     }
   }
 
-  // result[r * kX + n] for row r and activations n, without the scale of x.
+  // result[r * kX + n] for row r and activations n, without the scale of x and offsets.
   void Run(const RowOfW* rows, float* result) const {
     switch (SumsOf<kBits>(w_)) {
       case Sums::kGroup:
@@ -184,18 +212,15 @@ class RowProducts {
 
   template <size_t kPerGroup>
   HWY_INLINE void CoarseOf(const RowOfW* rows, float* result) const {
-    if (!w_.varies) return Coarse<0, kPerGroup>(rows, result);
-    return w_.has_o ? Coarse<2, kPerGroup>(rows, result) : Coarse<1, kPerGroup>(rows, result);
+    return w_.varies ? Coarse<true, kPerGroup>(rows, result) : Coarse<false, kPerGroup>(rows, result);
   }
   template <bool kBlock>
   HWY_INLINE void FineOf(const RowOfW* rows, float* result) const {
-    if (!w_.varies) return Fine<0, kBlock>(rows, result);
-    return w_.has_o ? Fine<2, kBlock>(rows, result) : Fine<1, kBlock>(rows, result);
+    return w_.varies ? Fine<true, kBlock>(rows, result) : Fine<false, kBlock>(rows, result);
   }
 
-  // kVaries: 1, zero-points have an array, 2, offsets too (or instead). Groups of whole blocks: kPerGroup of them, or,
-  // 0, per_group_.
-  template <int kVaries, size_t kPerGroup>
+  // kVaries: zero-points have an array. Groups of whole blocks: kPerGroup of them, or, 0, per_group_.
+  template <bool kVaries, size_t kPerGroup>
   HWY_NOINLINE void Coarse(const RowOfW* in, float* result) const {
     VF totals[kRows][kX];
     RowOfW rows[kRows];
@@ -223,7 +248,7 @@ class RowProducts {
   }
 
   // The last group, where it is a part of one or ends with a part of a block.
-  template <int kVaries>
+  template <bool kVaries>
   HWY_NOINLINE void LastGroup(const RowOfW& row, size_t group, Totals& totals) const {
     VSum sum[kX][kPlanes];
     Start(group, sum);
@@ -259,41 +284,31 @@ class RowProducts {
     }
   }
 
-  template <int kVaries>
+  template <bool kVaries>
   HWY_INLINE void Finish(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, const RowOfW& row,
                          size_t group) const {
     const DF df;
     const VF s = hn::Set(df, row.s[group]);
-    VF z = s, o = s;
-    if constexpr (kVaries != 0) z = hn::Set(df, row.z[group]);
-    if constexpr (kVaries == 2) o = hn::Set(df, row.o[group]);
-    FinishVector<kVaries>(totals, sum, place, s, z, o);
+    FinishVector<kVaries>(totals, sum, place, s, kVaries ? hn::Set(df, row.z[group]) : s);
   }
 
-  // total + s (sum - z X) - o X, X the sums of x at `place`.
-  template <int kVaries>
-  HWY_INLINE void FinishVector(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, VF s, VF z, VF o) const {
+  // total + s (sum - z X), X the sums of x at `place`.
+  template <bool kVaries>
+  HWY_INLINE void FinishVector(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, VF s, VF z) const {
     const DF df;
-    if constexpr (kBook && kVaries != 0) {  // s (c (u - 128) - z) - o = c (s (u - (128 + z / c)) - o / c)
-      const VF inverse = hn::Set(df, 1.0f / w_.book_scale);
-      z = hn::MulAdd(z, inverse, hn::Set(df, 128.0f));
-      o = hn::Mul(o, inverse);
-    }
+    if constexpr (kBook && kVaries)  // s (c (u - 128) - z) = c s (u - (128 + z / c))
+      z = hn::MulAdd(z, hn::Set(df, 1.0f / w_.book_scale), hn::Set(df, 128.0f));
     INGOT_UNROLL for (int n = 0; n < kX; ++n) {
       VF value = hn::ConvertTo(df, sum[n][0]);
       if constexpr (kPlanes == 2)
         value = hn::MulAdd(value, hn::Set(df, 128.0f), hn::ConvertTo(df, sum[n][kPlanes - 1]));
-      if constexpr (kVaries != 0) {
-        const VF x = hn::Load(df, x_[n].sums.get() + place * kSums);
-        value = hn::NegMulAdd(z, x, value);
-        if constexpr (kVaries == 2) totals[n] = hn::NegMulAdd(o, x, totals[n]);
-      }
+      if constexpr (kVaries) value = hn::NegMulAdd(z, hn::Load(df, x_[n].sums.get() + place * kSums), value);
       totals[n] = hn::MulAdd(s, value, totals[n]);
     }
   }
 
   // Groups smaller than a block: the lanes of a vector belong to several. kBlock: each lane to the same in all vectors.
-  template <int kVaries, bool kBlock>
+  template <bool kVaries, bool kBlock>
   HWY_NOINLINE void Fine(const RowOfW* in, float* result) const {
     VF totals[kRows][kX];
     RowOfW rows[kRows];
@@ -302,46 +317,61 @@ class RowProducts {
       INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[r][n] = hn::Zero(DF());
     }
     for (size_t b = 0; b < full_blocks_; ++b) {
+      const LaneOperands operands(*this, groups_ * b);
       INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
         PrefetchAhead(rows[r].fields[0] + kBlockBytes * b);
-        FineBlock<kVaries, kBlock>(rows[r], b, b, groups_ * b, totals[r]);
+        FineBlock<kVaries, kBlock>(rows[r], b, b, operands, totals[r]);
       }
     }
     if (tail_units_ != 0) {
+      const LaneOperands operands(*this, 0);
       INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
         TailBlock<kBits> tail;
         FineBlock<kVaries, kBlock>(tail.Make(rows[r], full_blocks_, tail_units_, groups_ * full_blocks_, tail_groups_),
-                                   0, full_blocks_, 0, totals[r]);
+                                   0, full_blocks_, operands, totals[r]);
       }
     }
     Reduce(totals, result);
   }
 
-  template <int kVaries, bool kBlock>
-  HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, size_t group, Totals& totals) const {
-    const DF df;
-    const VF s = hn::LoadU(df, row.s + group);
-    VF z = s, o = s;
-    if constexpr (kVaries != 0) z = hn::LoadU(df, row.z + group);
-    if constexpr (kVaries == 2) o = hn::LoadU(df, row.o + group);
+  // Where the operands of a block's lanes are: in a vector from a multiple of kSums groups on, which crosses no line of
+  // the cache (a block has a power of two of groups).
+  class LaneOperands {
+   public:
+    HWY_INLINE LaneOperands(const RowProducts& products, size_t group) : first_(group / kSums * kSums) {
+      const auto in_vector = hn::Set(DSum(), static_cast<int32_t>(group % kSums));
+      INGOT_UNROLL for (size_t v = 0; v < B::kVectors; ++v) lanes_[v] =
+          hn::Add(hn::Load(DSum(), products.lane_group_[v]), in_vector);
+    }
+    HWY_INLINE VF Load(const float* operands) const { return hn::LoadU(DF(), operands + first_); }
+    // To each lane of vector v that of its group.
+    template <int v>
+    HWY_INLINE VF Spread(VF operands) const {
+      return hn::TableLookupLanes(operands, hn::IndicesFromVec(DF(), lanes_[v]));
+    }
+
+   private:
+    size_t first_;
+    VSum lanes_[B::kVectors];
+  };
+
+  template <bool kVaries, bool kBlock>
+  HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, const LaneOperands& operands,
+                            Totals& totals) const {
+    const VF s = operands.Load(row.s), z = kVaries ? operands.Load(row.z) : s;
     if constexpr (kBlock) {
       VSum sum[kX][kPlanes];
       Start(x_block, sum);
       Add(row, block, x_block, sum);
-      FinishVector<kVaries>(totals, sum, x_block, Spread<0>(s), kVaries != 0 ? Spread<0>(z) : z,
-                            kVaries == 2 ? Spread<0>(o) : o);
+      FinishVector<kVaries>(totals, sum, x_block, operands.template Spread<0>(s), operands.template Spread<0>(z));
     } else {
       const BlockCodes<kBits> codes(row.fields, block);
-      FineVector<kVaries, 0>(codes, x_block, s, z, o, totals);
+      FineVector<kVaries, 0>(codes, x_block, operands, s, z, totals);
     }
   }
-  // To each lane of vector v the operand of its group.
-  template <int v>
-  HWY_INLINE VF Spread(VF operands) const {
-    return hn::TableLookupLanes(operands, hn::SetTableIndices(DF(), lane_group_[v]));
-  }
-  template <int kVaries, int v>
-  HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, VF s, VF z, VF o, Totals& totals) const {
+  template <bool kVaries, int v>
+  HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, const LaneOperands& operands, VF s, VF z,
+                             Totals& totals) const {
     VB u = codes.template Get<v>();
     u = kBook ? hn::TableLookupBytes(table_, u) : AsOperand<kMostOf<kBits, kBook>>(u);
     const size_t place = x_block * B::kVectors + v;
@@ -353,9 +383,9 @@ class RowProducts {
         sum[n][p] = AddProducts<kMostOf<kBits, kBook>>(sum[n][p], u, x);
       }
     }
-    FinishVector<kVaries>(totals, sum, place, Spread<v>(s), kVaries != 0 ? Spread<v>(z) : z,
-                          kVaries == 2 ? Spread<v>(o) : o);
-    if constexpr (v + 1 < static_cast<int>(B::kVectors)) FineVector<kVaries, v + 1>(codes, x_block, s, z, o, totals);
+    FinishVector<kVaries>(totals, sum, place, operands.template Spread<v>(s), operands.template Spread<v>(z));
+    if constexpr (v + 1 < static_cast<int>(B::kVectors))
+      FineVector<kVaries, v + 1>(codes, x_block, operands, s, z, totals);
   }
 
   HWY_INLINE void Reduce(const VF (&totals)[kRows][kX], float* result) const {
@@ -372,7 +402,7 @@ class RowProducts {
   size_t full_blocks_, tail_units_ = 0;
   size_t per_group_ = 1, full_groups_ = 0;  // blocks, where groups are made of them
   size_t groups_ = 0, tail_groups_ = 0;     // of a block, where they are finer
-  HWY_ALIGN uint32_t lane_group_[B::kVectors][kSums] = {};
+  HWY_ALIGN int32_t lane_group_[B::kVectors][kSums] = {};
 };
 
 // ---- the matrix
@@ -386,6 +416,7 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
   const Linear& l = w.matrix->linear;
   const RowProducts<kBits, kBook, kPlanes, kX, kRows> products(w, x);
   const uint64_t stride = CeilDiv(end - begin, kRows), first_group = w.slice.column / l.group_cols;
+  const size_t groups = CeilDiv(w.slice.columns, w.group_cols);
   OperandRows scales[kRows], zeros[kRows], offsets[kRows];
   INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
     const uint64_t last = w.slice.row + std::min(end, begin + stride * static_cast<uint64_t>(r + 1));
@@ -412,7 +443,7 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
       for (size_t f = 0; i != 0 && f < kMaxFields; ++f) rows[r].fields[f] += row_bytes[f];
       rows[r].s = scales[r].Row(row) + first_group;
       rows[r].z = zeros[r].Row(row) + first_group;
-      rows[r].o = offsets[r].Row(row) + first_group;
+      if (w.has_o) rows[r].o = offsets[r].Row(row) + first_group;
     }
     float result[kRows * kX];
     products.Run(rows, result);
@@ -421,7 +452,9 @@ void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, ui
       if (number >= end - begin) break;
       INGOT_UNROLL for (int n = 0; n < kX; ++n) {
         float& y = p.y[(first_x + static_cast<uint64_t>(n)) * p.y_stride + begin + number];
-        const float value = x[n].scale * w.book_scale * result[r * kX + n];
+        float value = w.book_scale * result[r * kX + n];
+        if (w.has_o) value -= DotOffsets(rows[r].o, x[n].group_sums.get(), groups);
+        value *= x[n].scale;
         y = p.add ? y + value : value;
       }
     }
