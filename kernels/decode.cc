@@ -108,12 +108,6 @@ class Decoder {
     }
   }
 
-#if INGOT_UNITS
-  // Dot products of stored columns of a row, from a unit and a group on, with kX rows of activations.
-  template <int kX>
-  void Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x, uint64_t x_stride, float* sums);
-#endif
-
   // Elements [first, first + count) of the view as `type`.
   void Decode(uint64_t first, uint64_t count, DType type, std::byte* out, bool stream);
 
@@ -259,30 +253,6 @@ GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count, ui
   if (g.s_step + g.z_step + g.o_step == 0) g.first_cols = g.group_cols = kStretch;  // all groups are alike
   return g;
 }
-
-#if INGOT_UNITS
-template <int kX>
-void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x, uint64_t x_stride, float* sums) {
-  DotValues<kX> sink;
-  for (int n = 0; n < kX; ++n) {
-    for (VF& sum : sink.sums[n]) sum = hn::Zero(DF());
-  }
-  const uint64_t whole = columns / kPackUnit * kPackUnit;
-  for (uint64_t at = 0; at < whole; at += kPiece) {
-    const uint64_t count = std::min(kPiece, whole - at);
-    const GroupOperands g = Operands(row, begin + at, count);
-    const FieldRows planes = m_.fields_at(row, begin + at);
-    for (int n = 0; n < kX; ++n) sink.x[n] = x + static_cast<uint64_t>(n) * x_stride + at;
-    PackedValues(rule_, rule_.bits, g, planes, count, sink);
-  }
-  if (whole != columns) Stored(row, begin + whole, columns - whole, rule_, DType::kF32, rest_);
-  for (int n = 0; n < kX; ++n) {
-    const VF sum = hn::Add(hn::Add(sink.sums[n][0], sink.sums[n][1]), hn::Add(sink.sums[n][2], sink.sums[n][3]));
-    sums[n] = hn::GetLane(hn::SumOfLanes(DF(), sum));
-    for (uint64_t c = whole; c < columns; ++c) sums[n] += rest_[c - whole] * x[static_cast<uint64_t>(n) * x_stride + c];
-  }
-}
-#endif
 
 #if INGOT_UNITS
 bool Decoder::AreUnits(uint64_t row, uint64_t begin, uint64_t count, bool packed) const {
@@ -437,30 +407,6 @@ void DecodeStoredTarget(const EncodedMatrix& m, uint64_t row, uint64_t rows, uin
   for (uint64_t r = 0; r < rows; ++r) decoder.DecodeStored(row + r, begin, columns, out + r * stride);
 }
 
-bool DotRowsTarget(const EncodedMatrix& m, const StoredDots& d) {
-#if INGOT_UNITS
-  const Linear& l = m.linear;
-  const bool whole_groups = l.group_cols % kPackUnit == 0 || l.group_cols == 32 || l.group_cols == 16;
-  if ((l.bits != 8 && (l.bits < 2 || l.bits > 4)) || d.begin % kPackUnit != 0) return false;
-  if (l.groups_across() > 1 && (!whole_groups || d.begin % l.group_cols != 0)) return false;
-  Decoder decoder(m, (d.row + d.rows) * l.cols - 1);
-  for (uint64_t r = 0; r < d.rows; ++r) {
-    uint64_t n = 0;
-    float sums[4];
-    for (; n + 4 <= d.x_rows; n += 4) {
-      decoder.Dot<4>(d.row + r, d.begin, d.columns, d.x + n * d.x_stride, d.x_stride, sums);
-      for (uint64_t i = 0; i < 4; ++i) d.y[r * d.x_rows + n + i] = sums[i];
-    }
-    for (; n < d.x_rows; ++n)
-      decoder.Dot<1>(d.row + r, d.begin, d.columns, d.x + n * d.x_stride, d.x_stride, d.y + r * d.x_rows + n);
-  }
-  return true;
-#else
-  (void)m, (void)d;
-  return false;
-#endif
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace ingot
 HWY_AFTER_NAMESPACE();
@@ -470,7 +416,6 @@ namespace ingot {
 
 HWY_EXPORT(DecodeTarget);
 HWY_EXPORT(DecodeStoredTarget);
-HWY_EXPORT(DotRowsTarget);
 
 void DecodeTo(const EncodedMatrix& m, uint64_t first, uint64_t count, DType type, void* out, bool stream) {
   if (count == 0) return;
@@ -481,8 +426,6 @@ void DecodeStored(const EncodedMatrix& m, uint64_t row, uint64_t rows, uint64_t 
                   uint64_t stride) {
   if (rows != 0 && columns != 0) HWY_DYNAMIC_DISPATCH(DecodeStoredTarget)(m, row, rows, begin, columns, out, stride);
 }
-
-bool DotStored(const EncodedMatrix& m, const StoredDots& dots) { return HWY_DYNAMIC_DISPATCH(DotRowsTarget)(m, dots); }
 
 void DecodeElements(const EncodedMatrix& m, uint64_t first, uint64_t count, float* out) {
   DecodeTo(m, first, count, DType::kF32, out);

@@ -12,21 +12,14 @@
 #include <cstring>
 
 #include "hwy/aligned_allocator.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
-#include "kernels/dot-inl.h"
-#include "kernels/integer_weights.h"
-#include "kernels/operand_rows.h"
-#include "kernels/product.h"
+#include "kernels/few_rows-inl.h"
 
 #if INGOT_INTEGER_DOTS
 INGOT_BEFORE_NAMESPACE();
 namespace ingot {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
-
-inline constexpr size_t kSums = hn::MaxLanes(DF());  // lanes of a sum
-inline constexpr size_t kPrefetch = 1024;            // bytes ahead in each row
 
 // One row of activations: x = scale * hi, or scale * (128 hi + lo) in two planes, in the order of Block<kBits>, zeros
 // up to whole blocks; and what zero-points multiply: sums X over what one lane covers of a group (coarse) or of a
@@ -39,18 +32,6 @@ struct BytesOfX {
   hwy::AlignedFreeUniquePtr<float[]> group_sums;  // the same; where there are offsets
   float scale = 0.0f;
 };
-
-// Columns that one sum of integers covers: a group, a block that has several groups of whole units (each in lanes of
-// its own), or what one vector has.
-enum class Sums { kGroup, kBlock, kVector };
-template <int kBits>
-Sums SumsOf(const IntegerWeights& w) {
-  if (w.group_cols % Block<kBits>::kCols == 0 || w.group_cols >= w.slice.columns) return Sums::kGroup;
-  return w.group_cols % kPackUnit == 0 ? Sums::kBlock : Sums::kVector;
-}
-
-// To the second cache: into the first, prefetches take the places of loads (a tenth slower).
-HWY_INLINE void PrefetchAhead(const std::byte* at) { __builtin_prefetch(at + kPrefetch, 0, 2); }
 
 HWY_INLINE VB LoadBytes(const int8_t* at) { return hn::BitCast(DB(), hn::Load(hn::RebindToSigned<DB>(), at)); }
 
@@ -120,82 +101,25 @@ BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
   return out;
 }
 
-// ---- rows of weights
-
-// A row of the matrix at work: its fields from the slice's first column, and its operands from the slice's first group.
-struct RowOfW {
-  FieldRows fields;
-  const float *s, *z, *o;
-};
-
-// The sum of o X over groups.
-inline float DotOffsets(const float* o, const float* sums, size_t groups) {
-  const DF df;
-  const size_t lanes = hn::Lanes(df);
-  VF sum = hn::Zero(df);
-  size_t g = 0;
-  for (; g + lanes <= groups; g += lanes) sum = hn::MulAdd(hn::LoadU(df, o + g), hn::LoadU(df, sums + g), sum);
-  float total = hn::GetLane(hn::SumOfLanes(df, sum));
-  for (; g < groups; ++g) total += o[g] * sums[g];
-  return total;
-}
-
-// The last block of a row, filled up with zeros: whole vectors are read.
-template <int kBits>
-struct TailBlock {
-  HWY_ALIGN std::byte bytes[kMaxFields][64];  // a block's are at most 64
-  float s[OperandRows::kSlack], z[OperandRows::kSlack];
-
-  RowOfW Make(const RowOfW& row, size_t block, size_t units, size_t first_group, size_t groups) {
-    using B = Block<kBits>;
-    RowOfW tail{};
-    constexpr int kWidths[kMaxFields] = {B::kFirst, B::kSecond, B::kThird};
-    for (int f = 0; f < kMaxFields && kWidths[f] != 0; ++f) {
-      const size_t unit_bytes = 8 * static_cast<size_t>(kWidths[f]);
-      std::memset(bytes[f], 0, sizeof bytes[f]);
-      std::memcpy(bytes[f], row.fields[f] + block * B::kUnits * unit_bytes, units * unit_bytes);
-      tail.fields[f] = bytes[f];
-    }
-    const auto copy = [&](const float* from, float* to) {
-      std::fill(to, to + OperandRows::kSlack, 0.0f);
-      if (groups <= OperandRows::kSlack) std::copy(from + first_group, from + first_group + groups, to);
-      return to;
-    };
-    tail.s = copy(row.s, s), tail.z = copy(row.z, z);
-    return tail;
-  }
-};
-
-// kRows rows times kX rows of activations.
-template <int kBits, bool kBook, int kPlanes, int kX, int kRows>
-class RowProducts {
+template <int kBits, bool kBook, int kPlanes, int kActivations, int kRowsAtOnce>
+class RowProducts : RowLayout<kBits> {
+  using Layout = RowLayout<kBits>;
   using B = Block<kBits>;
-  static constexpr size_t kBlockBytes = 8 * B::kFirst * B::kUnits;
+  using Layout::full_blocks_, Layout::full_groups_, Layout::groups_, Layout::per_group_, Layout::tail_units_;
+  using typename Layout::LaneOperands;
 
  public:
+  using X = BytesOfX;
+  static constexpr int kX = kActivations, kRows = kRowsAtOnce;
+
   RowProducts(const IntegerWeights& w, const BytesOfX* x)
-      : w_(w),
-        x_(x),
-        table_(AsOperand<255>(hn::LoadDup128(DB(), w.book.data()))),
-        full_blocks_(w.slice.columns / B::kCols) {
-    const size_t tail_cols = w.slice.columns - full_blocks_ * B::kCols;
-    tail_units_ = CeilDiv(tail_cols, kPackUnit);
-    if (SumsOf<kBits>(w) == Sums::kGroup) {
-      per_group_ = CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols);
-      full_groups_ = full_blocks_ / per_group_;
-      return;
-    }
-    groups_ = B::kCols / w.group_cols;
-    tail_groups_ = CeilDiv(tail_cols, w.group_cols);
-    for (size_t v = 0; v < B::kVectors; ++v) {
-      for (size_t lane = 0; lane < kSums; ++lane)
-        lane_group_[v][lane] = static_cast<uint32_t>(B::Column(v, 4 * lane) / w.group_cols);
-    }
-  }
+      : Layout(w), w_(w), x_(x), table_(AsOperand<255>(hn::LoadDup128(DB(), w.book.data()))) {}
+
+  float unit() const { return w_.book_scale; }  // of Run's results
 
   // result[r * kX + n] for row r and activations n, without the scale of x and offsets.
   void Run(const RowOfW* rows, float* result) const {
-    switch (SumsOf<kBits>(w_)) {
+    switch (this->kind_) {
       case Sums::kGroup:
         if (kX == 1 && per_group_ == 1) return CoarseOf < kX == 1 ? 1 : 0 > (rows, result);
         if (kX == 1 && per_group_ == 2) return CoarseOf < kX == 1 ? 2 : 0 > (rows, result);
@@ -255,7 +179,7 @@ class RowProducts {
     for (size_t b = group * per_group_; b < full_blocks_; ++b) Add(row, b, b, sum);
     if (tail_units_ != 0) {
       TailBlock<kBits> tail;
-      Add(tail.Make(row, full_blocks_, tail_units_, 0, 0), 0, full_blocks_, sum);
+      Add(this->Tail(row, tail), 0, full_blocks_, sum);
     }
     Finish<kVaries>(totals, sum, group, row, group);
   }
@@ -272,7 +196,7 @@ class RowProducts {
 
   // The same for a block of the row itself, and asks for the codes that come later.
   HWY_INLINE void AddAhead(const RowOfW& row, size_t block, VSum (&sum)[kX][kPlanes]) const {
-    PrefetchAhead(row.fields[0] + kBlockBytes * block);
+    PrefetchAhead(row.fields[0] + Layout::kBlockBytes * block);
     Add(row, block, block, sum);
   }
 
@@ -319,7 +243,7 @@ class RowProducts {
     for (size_t b = 0; b < full_blocks_; ++b) {
       const LaneOperands operands(*this, groups_ * b);
       INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-        PrefetchAhead(rows[r].fields[0] + kBlockBytes * b);
+        PrefetchAhead(rows[r].fields[0] + Layout::kBlockBytes * b);
         FineBlock<kVaries, kBlock>(rows[r], b, b, operands, totals[r]);
       }
     }
@@ -327,33 +251,11 @@ class RowProducts {
       const LaneOperands operands(*this, 0);
       INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
         TailBlock<kBits> tail;
-        FineBlock<kVaries, kBlock>(tail.Make(rows[r], full_blocks_, tail_units_, groups_ * full_blocks_, tail_groups_),
-                                   0, full_blocks_, operands, totals[r]);
+        FineBlock<kVaries, kBlock>(this->Tail(rows[r], tail), 0, full_blocks_, operands, totals[r]);
       }
     }
     Reduce(totals, result);
   }
-
-  // Where the operands of a block's lanes are: in a vector from a multiple of kSums groups on, which crosses no line of
-  // the cache (a block has a power of two of groups).
-  class LaneOperands {
-   public:
-    HWY_INLINE LaneOperands(const RowProducts& products, size_t group) : first_(group / kSums * kSums) {
-      const auto in_vector = hn::Set(DSum(), static_cast<int32_t>(group % kSums));
-      INGOT_UNROLL for (size_t v = 0; v < B::kVectors; ++v) lanes_[v] =
-          hn::Add(hn::Load(DSum(), products.lane_group_[v]), in_vector);
-    }
-    HWY_INLINE VF Load(const float* operands) const { return hn::LoadU(DF(), operands + first_); }
-    // To each lane of vector v that of its group.
-    template <int v>
-    HWY_INLINE VF Spread(VF operands) const {
-      return hn::TableLookupLanes(operands, hn::IndicesFromVec(DF(), lanes_[v]));
-    }
-
-   private:
-    size_t first_;
-    VSum lanes_[B::kVectors];
-  };
 
   template <bool kVaries, bool kBlock>
   HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, const LaneOperands& operands,
@@ -399,67 +301,7 @@ class RowProducts {
   const IntegerWeights& w_;
   const BytesOfX* x_;
   VB table_;
-  size_t full_blocks_, tail_units_ = 0;
-  size_t per_group_ = 1, full_groups_ = 0;  // blocks, where groups are made of them
-  size_t groups_ = 0, tail_groups_ = 0;     // of a block, where they are finer
-  HWY_ALIGN int32_t lane_group_[B::kVectors][kSums] = {};
 };
-
-// ---- the matrix
-
-// Rows [begin, end) of the slice with kX rows of activations, by way of `kRows` rows at a time that lie far apart: one
-// row alone, or rows next to each other, read memory more slowly.
-template <int kBits, bool kBook, int kPlanes, int kX, int kRows>
-void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, uint64_t end, const Product& p,
-                  uint64_t first_x) {
-  using B = Block<kBits>;
-  const Linear& l = w.matrix->linear;
-  const RowProducts<kBits, kBook, kPlanes, kX, kRows> products(w, x);
-  const uint64_t stride = CeilDiv(end - begin, kRows), first_group = w.slice.column / l.group_cols;
-  const size_t groups = CeilDiv(w.slice.columns, w.group_cols);
-  OperandRows scales[kRows], zeros[kRows], offsets[kRows];
-  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-    const uint64_t last = w.slice.row + std::min(end, begin + stride * static_cast<uint64_t>(r + 1));
-    scales[r] = OperandRows(*w.matrix, OperandRows::kScale, last);
-    zeros[r] = OperandRows(*w.matrix, OperandRows::kZeroPoint, last);
-    offsets[r] = OperandRows(*w.matrix, OperandRows::kOffset, last);
-  }
-  RowOfW rows[kRows];
-  uint64_t row_bytes[kMaxFields] = {};
-  const auto widths = FieldWidths(l.bits);
-  for (size_t f = 0; f < widths.size(); ++f) row_bytes[f] = PackedRowBytes(l.cols, widths[f]);
-  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-    const uint64_t number = begin + std::min(stride * static_cast<uint64_t>(r), end - begin - 1);
-    rows[r].fields = w.matrix->fields_at(w.slice.row + number, w.slice.column);
-  }
-  for (uint64_t i = 0; i < stride; ++i) {
-    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-      const uint64_t number = stride * static_cast<uint64_t>(r) + i;
-      if (number >= end - begin) {
-        rows[r] = rows[0];  // computed, and thrown away
-        continue;
-      }
-      const uint64_t row = w.slice.row + begin + number;
-      for (size_t f = 0; i != 0 && f < kMaxFields; ++f) rows[r].fields[f] += row_bytes[f];
-      rows[r].s = scales[r].Row(row) + first_group;
-      rows[r].z = zeros[r].Row(row) + first_group;
-      if (w.has_o) rows[r].o = offsets[r].Row(row) + first_group;
-    }
-    float result[kRows * kX];
-    products.Run(rows, result);
-    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-      const uint64_t number = stride * static_cast<uint64_t>(r) + i;
-      if (number >= end - begin) break;
-      INGOT_UNROLL for (int n = 0; n < kX; ++n) {
-        float& y = p.y[(first_x + static_cast<uint64_t>(n)) * p.y_stride + begin + number];
-        float value = w.book_scale * result[r * kX + n];
-        if (w.has_o) value -= DotOffsets(rows[r].o, x[n].group_sums.get(), groups);
-        value *= x[n].scale;
-        y = p.add ? y + value : value;
-      }
-    }
-  }
-}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace ingot

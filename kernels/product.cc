@@ -346,9 +346,9 @@ StoredX MakeStored(const EncodedMatrix& w, MatrixSlice& slice, const Product& p)
   return out;
 }
 
-// Whether 8 or 16 bits can stand for the activations: all finite, and none of a row's maxima so small that its inverse
-// overflows.
-bool CanQuantize(const float* x, uint64_t stride, uint64_t rows, uint64_t columns) {
+// Whether 8 or 16 bits can stand for the activations, and sums of them times codes for sums of values: all finite, none
+// of a row's maxima so large or small that products or its inverse overflow.
+bool AreModest(const float* x, uint64_t stride, uint64_t rows, uint64_t columns) {
   for (uint64_t n = 0; n < rows; ++n) {
     const auto most = std::bit_cast<float>(HWY_DYNAMIC_DISPATCH(MagnitudeOfRow)(x + n * stride, columns));
     if (!(most <= 0x1p120f) || (most != 0.0f && most < 0x1p-100f)) return false;
@@ -363,27 +363,11 @@ void AddSparse(const MatrixSlice& slice, const Product& p, const SparsePart& spa
                [&](uint64_t begin, uint64_t end) { SparseRows(sparse, begin, end - begin).AddTo(p.y, p.y_stride); });
 }
 
-// Few rows of activations with the weights' values, made and multiplied in registers.
+// Few rows of activations in f32, without decoding rows.
 bool MultiplyFewValues(const EncodedMatrix& m, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
-  if (p.x_rows > kFewRows) return false;
-  std::atomic<bool> done{true};
-  InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
-    std::vector<float> sums((end - begin) * p.x_rows);
-    const StoredDots dots{slice.row + begin, end - begin, slice.column, slice.columns, p.x,
-                          p.x_rows,          p.x_stride,  sums.data()};
-    if (!DotStored(m, dots)) {
-      done = false;
-      return;
-    }
-    for (uint64_t n = 0; n < p.x_rows; ++n) {
-      for (uint64_t r = begin; r < end; ++r) {
-        float& y = p.y[n * p.y_stride + r];
-        const float sum = sums[(r - begin) * p.x_rows + n];
-        y = p.add ? y + sum : sum;
-      }
-    }
-  });
-  if (!done) return false;
+  if (p.x_rows > kFewRows || !AreModest(p.x, p.x_stride, p.x_rows, slice.columns)) return false;
+  const auto w = IntegerWeights::Make(m, slice, Precision::kF32);
+  if (!w || !MultiplyFewF32(*w, p)) return false;
   AddSparse(slice, p, sparse);
   return true;
 }
@@ -410,7 +394,7 @@ void Multiply(const EncodedMatrix& w, const MatrixSlice& slice, const Product& p
   Product p = product;
   p.x = stored.x, p.x_stride = stored.stride;
   SparsePart sparse(w, slice, product);
-  if (p.precision != Precision::kF32 && CanQuantize(p.x, p.x_stride, p.x_rows, stored_slice.columns)) {
+  if (p.precision != Precision::kF32 && AreModest(p.x, p.x_stride, p.x_rows, stored_slice.columns)) {
     bool integers = true;
     if (p.precision == Precision::kLlmInt8) {
       integers = sparse.TakeLargeColumns(stored_slice, p.x, p.x_stride, stored.values);

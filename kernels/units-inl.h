@@ -204,17 +204,6 @@ struct StoreNarrowValues {
     }
   }
 };
-// Dot products with kX rows of activations, which have zeros up to a whole unit.
-template <int kX>
-struct DotValues {
-  const float* x[kX];
-  VF sums[kX][4];
-  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) {
-    const size_t sum = i / hn::MaxLanes(DF()) % 4;  // several, since each waits for itself
-    for (int n = 0; n < kX; ++n) sums[n][sum] = hn::MulAdd(value, hn::LoadU(DF(), x[n] + unit + i), sums[n][sum]);
-  }
-};
-
 template <class Format, bool kStream>
 void NarrowUnits(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count, uint16_t* out) {
   if (rule.bits <= 4 && g.group_cols % 32 == 0)
