@@ -1,6 +1,7 @@
 #include "runtime/device/cuda_device.h"
 
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/product_device.h"
 
 #ifdef INGOT_HAS_CUDA
 
@@ -42,9 +43,15 @@ cudaEvent_t EventOf(DeviceEvent event) { return static_cast<cudaEvent_t>(event);
 
 class CudaDevice : public Device {
  public:
-  explicit CudaDevice(const cuda::Device& found)
-      : number_(found.index), name_(fmt::format("cuda:{} ({})", found.index, found.name)) {}
+  CudaDevice(const cuda::Device& found, const cuda::DeviceLimits& limits)
+      : number_(found.index),
+        found_(found),
+        info_{static_cast<uint32_t>(found.index), found.name, static_cast<uint32_t>(found.architecture),
+              found.multiprocessors},
+        limits_(limits),
+        name_(fmt::format("cuda:{} ({})", found.index, found.name)) {}
 
+  const DeviceInfo& info() const override { return info_; }
   std::string Name() const override { return name_; }
 
   Result<Memory> MemoryInfo() override {
@@ -119,7 +126,21 @@ class CudaDevice : public Device {
     return Call("copying to the device", [&] { return cudaEventSynchronize(EventOf(event)); });
   }
   Status WaitForStream(DeviceStream stream) override {
-    return Call("copying to the device", [&] { return cudaStreamSynchronize(StreamOf(stream)); });
+    return Call("work on a stream", [&] { return cudaStreamSynchronize(StreamOf(stream)); });
+  }
+
+  Status Decode(const cuda::MatrixView& matrix, uint64_t first, uint64_t count, DType type, std::byte* out,
+                DeviceStream stream) override {
+    return Launch([&] { return cuda::DecodeOnDevice(found_, matrix, first, count, type, out, stream); });
+  }
+  Status Multiply(const cuda::MatrixView& matrix, const cuda::ProductRequest& request, DeviceStream stream) override {
+    return Launch([&] { return cuda::MultiplyOnDevice(matrix, request, limits_, stream); });
+  }
+  uint64_t ScratchBytes(const cuda::MatrixView& matrix, const cuda::ProductRequest& request) const override {
+    return cuda::ProductScratchBytes(matrix, request, limits_);
+  }
+  Status Clear(std::byte* at, uint64_t size, uint64_t rows, uint64_t pitch, DeviceStream stream) override {
+    return Call("clearing memory", [&] { return cudaMemset2DAsync(at, pitch, 0, size, rows, StreamOf(stream)); });
   }
 
  private:
@@ -131,16 +152,41 @@ class CudaDevice : public Device {
     return Failed(name_, what, error);
   }
 
+  template <typename Body>
+  Status Launch(Body&& body) const {
+    const Current current(number_);
+    if (current.error() != cudaSuccess) return Failed(name_, "making it current", current.error());
+    const Status launched = body();
+    if (launched) return launched;
+    return Fail(launched.error().code, "{}: {}", name_, launched.error().message);
+  }
+
   const int number_;
+  const cuda::Device found_;
+  const DeviceInfo info_;
+  const cuda::DeviceLimits limits_;
   const std::string name_;
 };
 
 }  // namespace
 
+Result<uint32_t> CountCudaDevices() {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess) return static_cast<uint32_t>(count);
+  (void)cudaGetLastError();
+  if (error == cudaErrorNoDevice) return 0u;
+  const auto found = cuda::OpenDevice(0);  // says why
+  if (!found) return Propagate(found);
+  return Fail(ErrorCode::kDevice, "CUDA: counting devices: {}", cudaGetErrorString(error));
+}
+
 Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
   const auto found = cuda::OpenDevice(number);
   if (!found) return Propagate(found);
-  auto device = std::make_shared<CudaDevice>(*found);
+  const auto limits = cuda::LimitsOfDevice(number);
+  if (!limits) return Propagate(limits);
+  auto device = std::make_shared<CudaDevice>(*found, *limits);
   if (auto usable = device->MemoryInfo(); !usable) return Propagate(usable);
   return device;
 }
@@ -150,6 +196,12 @@ Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
 #else
 
 namespace ingot {
+
+Result<uint32_t> CountCudaDevices() {
+  const auto found = cuda::OpenDevice(0);
+  if (!found) return Propagate(found);
+  return 0u;
+}
 
 Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
   const auto found = cuda::OpenDevice(number);  // says that there is none, and why

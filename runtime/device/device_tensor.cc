@@ -63,10 +63,15 @@ Result<cuda::MatrixView> ViewOf(const TensorView::Part& part, const PartWindows&
 }  // namespace
 
 Result<std::shared_ptr<const DeviceTensor>> DeviceTensor::Make(const TensorView& view, const MatrixSlice& slice,
-                                                               const DeviceLayout& layout, DeviceMemory memory) {
+                                                               const DeviceLayout& layout,
+                                                               std::shared_ptr<Device> device, DeviceMemory memory) {
   std::shared_ptr<DeviceTensor> tensor(new DeviceTensor());
   tensor->name_ = view.record().name;
+  tensor->label_ = view.Name();
+  tensor->device_ = std::move(device);
+  tensor->layout_ = view.layout();
   tensor->slice_ = slice;
+  tensor->can_decode_ = tensor->can_multiply_ = view.CanDecode();
   for (size_t p = 0; p < view.parts().size(); ++p) {
     const TensorView::Part& part = view.parts()[p];
     const PartWindows& windows = layout.parts()[p];
@@ -80,6 +85,7 @@ Result<std::shared_ptr<const DeviceTensor>> DeviceTensor::Make(const TensorView&
       auto kernels = ViewOf(part, windows, memory.data());
       if (!kernels) return Fail(kernels.error().code, "{}: {}", view.Name(), kernels.error().message);
       made.view = *kernels;
+      made.aligned = part.aligned;
     }
     tensor->parts_.push_back(std::move(made));
   }

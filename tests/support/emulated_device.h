@@ -1,6 +1,7 @@
 // A device without hardware: its memory is the host's, its streams are run by a thread of its own, in no order between
 // them and after delays. It fails when told to, and notices what a real one would not: a copy whose source changed
-// before it was done, memory that is used after it was freed or outside of what was given, and leaks.
+// before it was done, memory that is used after it was freed or outside of what was given, and leaks. It runs no
+// kernels: tests/simt/kernel_device.h does.
 #pragma once
 
 #include <chrono>
@@ -8,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -23,6 +25,7 @@
 namespace ingot::test {
 
 struct EmulatedOptions {
+  uint32_t number = 0;
   unsigned seed = 1;
   unsigned most_delay_us = 0;   // before a copy
   double bytes_per_second = 0;  // 0: no limit
@@ -32,12 +35,15 @@ struct EmulatedOptions {
   uint64_t memory = uint64_t{1} << 40;
   uint64_t fail_at_call = 0;  // of those that can fail, counted from 1
   uint64_t fail_at_copy = 0;  // when it is done, not when it is asked for
+  uint64_t fail_at_work = 0;  // of kernels and what else streams do: likewise
   bool stays_failed = false;  // so does every call after the one that failed
 };
 
 class EmulatedDevice : public Device {
  public:
   explicit EmulatedDevice(const EmulatedOptions& options = {}) : options_(options), random_(options.seed) {
+    info_ = {options.number, "emulated", 80, 2};
+    default_stream_ = *streams_.insert(new Stream()).first;
     engine_ = std::thread([this] { RunStreams(); });
   }
   ~EmulatedDevice() override {
@@ -47,6 +53,7 @@ class EmulatedDevice : public Device {
       changed_.notify_all();
     }
     engine_.join();
+    delete default_stream_;
   }
 
   // What went wrong so far, and what was not given back; "" is what tests want to see once all is released.
@@ -59,7 +66,7 @@ class EmulatedDevice : public Device {
     };
     leak(device_.size(), "pieces of device memory");
     leak(pinned_.size(), "pieces of pinned memory");
-    leak(streams_.size(), "streams");
+    leak(streams_.size() - 1, "streams");
     leak(events_.size(), "events");
     return text;
   }
@@ -70,7 +77,8 @@ class EmulatedDevice : public Device {
   uint64_t most_memory_in_use() { return Locked(most_in_use_); }
   uint64_t pinned_bytes() { return Locked(pinned_bytes_); }
 
-  std::string Name() const override { return "emulated:0"; }
+  const DeviceInfo& info() const override { return info_; }
+  std::string Name() const override { return fmt::format("emulated:{}", options_.number); }
 
   Result<Memory> MemoryInfo() override {
     const std::lock_guard lock(mutex_);
@@ -108,7 +116,7 @@ class EmulatedDevice : public Device {
   void FreeStream(DeviceStream stream) override {
     const std::lock_guard lock(mutex_);
     const auto at = streams_.find(static_cast<Stream*>(stream));
-    if (at == streams_.end()) return Problem("a stream is freed twice");
+    if (at == streams_.end() || *at == default_stream_) return Problem("a stream is freed twice");
     if ((*at)->busy || !(*at)->queue.empty()) Problem("a stream is freed while it runs");
     delete *at;
     streams_.erase(at);
@@ -136,14 +144,18 @@ class EmulatedDevice : public Device {
       Problem("a copy to memory that is not the device's");
     if (!Within(pinned_, copy.from, Extent(copy.size, copy.rows, copy.from_pitch)))
       Problem("a copy from memory that is not pinned");
-    Enqueue(stream, {copy, hash, nullptr, Clock::now()});
+    Operation operation;
+    operation.copy = copy, operation.hash = hash;
+    Enqueue(stream, std::move(operation));
     return {};
   }
   Status Record(DeviceEvent event, DeviceStream stream) override {
     const std::lock_guard lock(mutex_);
     if (auto call = Call("record"); !call) return call;
     ++static_cast<Event*>(event)->pending;
-    Enqueue(stream, {{}, 0, static_cast<Event*>(event), Clock::now()});
+    Operation operation;
+    operation.event = static_cast<Event*>(event);
+    Enqueue(stream, std::move(operation));
     return {};
   }
   Result<bool> IsDone(DeviceEvent event) override {
@@ -164,9 +176,54 @@ class EmulatedDevice : public Device {
   }
   Status WaitForStream(DeviceStream stream) override {
     std::unique_lock lock(mutex_);
-    const Stream& s = *static_cast<Stream*>(stream);
+    const Stream& s = *StreamOf(stream);
     changed_.wait(lock, [&] { return s.queue.empty() && !s.busy; });
+    if (s.failed) return Fail(ErrorCode::kDevice, "{}: {}", Name(), s.error.empty() ? "a copy failed" : s.error);
     return {};
+  }
+
+  Status Decode(const cuda::MatrixView&, uint64_t, uint64_t, DType, std::byte*, DeviceStream) override {
+    return RunsNoKernels();
+  }
+  Status Multiply(const cuda::MatrixView&, const cuda::ProductRequest&, DeviceStream) override {
+    return RunsNoKernels();
+  }
+  uint64_t ScratchBytes(const cuda::MatrixView&, const cuda::ProductRequest&) const override { return 0; }
+  Status Clear(std::byte* at, uint64_t size, uint64_t rows, uint64_t pitch, DeviceStream stream) override {
+    return Work("clear", stream, {{at, Extent(size, rows, pitch)}}, [=] {
+      for (uint64_t r = 0; r < rows; ++r) std::memset(at + r * pitch, 0, size);
+      return std::string();
+    });
+  }
+
+ protected:
+  // Pieces of memory by where they begin.
+  using Pieces = std::map<const std::byte*, uint64_t>;
+  struct Range {
+    const std::byte* at;
+    uint64_t size;
+  };
+  // Says what went wrong, or "".
+  using WorkFn = std::function<std::string()>;
+
+  // Enqueues work that uses `ranges`, which must be in the device's memory when it is asked for and when it is done.
+  // Called on the engine's thread, without a lock.
+  Status Work(const char* what, DeviceStream stream, std::vector<Range> ranges, WorkFn work) {
+    const std::lock_guard lock(mutex_);
+    if (auto call = Call(what); !call) return call;
+    for (const Range& range : ranges) {
+      if (range.size > 0 && !Within(device_, range.at, range.size))
+        Problem(fmt::format("{}: memory that is not the device's", what));
+    }
+    Operation operation;
+    operation.ranges = std::move(ranges);
+    operation.work = std::move(work);
+    Enqueue(stream, std::move(operation));
+    return {};
+  }
+  Pieces DeviceMemoryNow() {
+    const std::lock_guard lock(mutex_);
+    return device_;
   }
 
  private:
@@ -179,13 +236,15 @@ class EmulatedDevice : public Device {
     DeviceCopy copy;
     uint64_t hash = 0;  // of the source when it was asked for
     Event* event = nullptr;
+    WorkFn work;
+    std::vector<Range> ranges;  // that it uses
     Clock::time_point asked = Clock::now();
   };
   struct Stream {
     std::deque<Operation> queue;
     bool busy = false, failed = false;
+    std::string error;
   };
-  using Pieces = std::map<const std::byte*, uint64_t>;
 
   uint64_t Locked(const uint64_t& value) {
     const std::lock_guard lock(mutex_);
@@ -203,6 +262,8 @@ class EmulatedDevice : public Device {
     --found;
     return static_cast<uint64_t>(at - found->first) + size <= found->second;
   }
+  Status RunsNoKernels() const { return Fail(ErrorCode::kUnsupported, "{}: runs no kernels", Name()); }
+  Stream* StreamOf(DeviceStream stream) { return stream == nullptr ? default_stream_ : static_cast<Stream*>(stream); }
   void Problem(const std::string& text) {
     if (problems_.size() < 10) problems_.push_back(text);
   }
@@ -233,10 +294,14 @@ class EmulatedDevice : public Device {
   }
   static bool Uses(const Operation& operation, const std::byte* at, uint64_t size) {
     const auto in = [&](const std::byte* p) { return p >= at && p < at + size; };
+    for (const Range& range : operation.ranges) {
+      if (in(range.at)) return true;
+    }
     return operation.event == nullptr && (in(operation.copy.to) || in(operation.copy.from));
   }
-  void Enqueue(DeviceStream stream, const Operation& operation) {
-    static_cast<Stream*>(stream)->queue.push_back(operation);
+  void Enqueue(DeviceStream stream, Operation operation) {
+    if (streams_.count(StreamOf(stream)) == 0) return Problem("work on a stream that is not the device's");
+    StreamOf(stream)->queue.push_back(std::move(operation));
     changed_.notify_all();
   }
 
@@ -261,11 +326,28 @@ class EmulatedDevice : public Device {
         running_.event->failed = stream.failed;
       } else {
         stream.busy = true;
-        RunCopy(lock, stream);
+        if (running_.work) {
+          RunWork(lock, stream);
+        } else {
+          RunCopy(lock, stream);
+        }
         stream.busy = false;
       }
       changed_.notify_all();
     }
+  }
+
+  // As on a GPU, nothing is done on a stream after a failure.
+  void RunWork(std::unique_lock<std::mutex>& lock, Stream& stream) {
+    const WorkFn work = running_.work;
+    const unsigned delay = options_.most_delay_us == 0 ? 0 : static_cast<unsigned>(random_() % options_.most_delay_us);
+    if (++works_ == options_.fail_at_work) stream.failed = true, stream.error = "work failed";
+    if (stream.failed) return;
+    lock.unlock();
+    if (delay > 0) std::this_thread::sleep_for(std::chrono::microseconds(delay));
+    const std::string error = work();
+    lock.lock();
+    if (!error.empty()) stream.failed = true, stream.error = error;
   }
 
   void RunCopy(std::unique_lock<std::mutex>& lock, Stream& stream) {
@@ -292,6 +374,8 @@ class EmulatedDevice : public Device {
   }
 
   const EmulatedOptions options_;
+  DeviceInfo info_;
+  Stream* default_stream_ = nullptr;
   std::mutex mutex_;  // of everything below, but for free_at_ (the engine's)
   std::condition_variable changed_;
   std::mt19937 random_;
@@ -300,7 +384,7 @@ class EmulatedDevice : public Device {
   std::set<Event*> events_;
   Operation running_;
   std::vector<std::string> problems_;
-  uint64_t calls_ = 0, copies_ = 0, copied_bytes_ = 0, in_use_ = 0, most_in_use_ = 0, pinned_bytes_ = 0;
+  uint64_t calls_ = 0, copies_ = 0, works_ = 0, copied_bytes_ = 0, in_use_ = 0, most_in_use_ = 0, pinned_bytes_ = 0;
   bool quit_ = false;
   Clock::time_point free_at_;
   std::thread engine_;
