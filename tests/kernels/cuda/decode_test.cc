@@ -42,6 +42,42 @@ void CheckType(const DeviceMatrix& device, uint64_t first, const std::vector<flo
   REQUIRE(CountDifferences(wide, wanted) == 0);
 }
 
+// A slice into rows that are further apart than they are long: nothing between them is lent.
+void CheckSlice(const OwnedMatrix& m, const DeviceMatrix& device, const MatrixSlice& slice, DType type, Dice& dice) {
+  const uint64_t stride = slice.columns + (dice.Half() ? 8 : dice.Below(3) * 64), size = InfoOf(type).size;
+  AlignedBytes found(slice.rows * stride * size);
+  simt::Memory memory = device.memory;
+  for (uint64_t r = 0; r < slice.rows; ++r)
+    memory.Lend(found.data() + r * stride * size, slice.columns * size, "row " + std::to_string(r));
+  const auto seed = static_cast<unsigned>(dice.Below(4));
+  const auto steps = cuda::PlanDecode(device.view, slice, type, found.data(), stride, 2);
+  REQUIRE(steps.size() <= 4);
+  for (const cuda::DecodeStep& step : steps) {
+    const simt::LaunchOptions options = {
+        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .seed = seed};
+    const simt::Report report = simt::Launch(memory, options, [&] { cuda::FunctionFor(step)(step.params); });
+    REQUIRE(report.error == "");
+  }
+  std::vector<float> expected(slice.columns), wide(slice.columns), wanted(slice.columns);
+  std::vector<std::byte> narrow(slice.columns * size);
+  for (uint64_t r = 0; r < slice.rows; ++r) {
+    reference::DecodeElements(m.matrix, (slice.row + r) * m.matrix.linear.cols + slice.column, slice.columns,
+                              expected.data());
+    NarrowFromF32(type, expected.data(), slice.columns, narrow.data());
+    WidenToF32(type, narrow.data(), slice.columns, wanted.data());
+    WidenToF32(type, found.data() + r * stride * size, slice.columns, wide.data());
+    REQUIRE(CountDifferences(wide, wanted) == 0);
+  }
+}
+
+MatrixSlice AnySlice(Dice& dice, uint64_t rows, uint64_t columns) {
+  MatrixSlice s;
+  s.row = dice.Below(rows), s.rows = 1 + dice.Below(rows - s.row);
+  s.column = dice.Half() ? dice.Below(columns) : dice.Below(columns) / 64 * 64;
+  s.columns = dice.Half() ? columns - s.column : 1 + dice.Below(columns - s.column);
+  return s;
+}
+
 void CheckRange(const OwnedMatrix& m, const DeviceMatrix& device, uint64_t first, uint64_t count, Dice& dice) {
   std::vector<float> expected(count);
   reference::DecodeElements(m.matrix, first, count, expected.data());
@@ -62,6 +98,8 @@ void CheckMatrix(const Numbers& n, Dice& dice, int ranges = 2) {
   for (int i = 0; i < ranges; ++i) {
     const uint64_t first = dice.Below(all);
     CheckRange(m, device, first, 1 + dice.Below(all - first), dice);
+    const DType type = dice.Type();
+    CheckSlice(m, device, AnySlice(dice, n.linear.rows, n.linear.cols), type, dice);
   }
 }
 

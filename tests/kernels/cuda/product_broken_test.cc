@@ -28,6 +28,7 @@ inline uint32_t MaybeShuffleXor(uint32_t value, uint32_t bits) {
 #define ShuffleXor MaybeShuffleXor
 #define ProductTiles BrokenProductTiles
 #define StageCopies BrokenStageCopies
+#define RawElements BrokenRawElements
 #define GroupChunk BrokenGroupChunk
 #define OpenGroup BrokenOpenGroup
 #define CodesByTable BrokenCodesByTable
@@ -35,6 +36,7 @@ inline uint32_t MaybeShuffleXor(uint32_t value, uint32_t bits) {
 #define Tiles BrokenTiles
 #define FinishProduct BrokenFinishProduct
 #define ProductAny BrokenProductAny
+#define OpenOperands BrokenOpenOperands
 #define ReduceWarp BrokenReduceWarp
 #define FindScales BrokenFindScales
 #define FindLargeColumns BrokenFindLargeColumns

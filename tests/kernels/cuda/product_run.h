@@ -58,6 +58,7 @@ struct ProductMatrix {
 };
 
 struct ProductCase {
+  MatrixSlice slice;  // of no columns: the whole matrix
   DType type = DType::kF16;
   cuda::ProductPrecision precision = cuda::ProductPrecision::kNative;
   uint64_t x_rows = 1;
@@ -71,8 +72,9 @@ class ProductRun {
   ProductRun(ProductMatrix& m, const ProductCase& c, Dice& dice)
       : m_(m),
         c_(c),
-        x_stride_(m.n.linear.cols + 3),
-        y_stride_(m.n.linear.rows + 1),
+        slice_(c.slice.columns > 0 ? c.slice : MatrixSlice{0, m.n.linear.rows, 0, m.n.linear.cols}),
+        x_stride_(slice_.columns + 3),
+        y_stride_(slice_.rows + 1),
         x_bytes_(c.x_rows * x_stride_ * InfoOf(c.type).size),
         y_(c.x_rows * y_stride_, 7.0f) {
     std::vector<float> x(c.x_rows * x_stride_);
@@ -81,6 +83,7 @@ class ProductRun {
     NarrowFromF32(c.type, x.data(), x.size(), x_bytes_.data());
     x_.resize(x.size());
     WidenToF32(c.type, x_bytes_.data(), x.size(), x_.data());
+    request_.slice = slice_;
     request_.x = x_bytes_.data(), request_.x_type = c.type, request_.x_rows = c.x_rows, request_.x_stride = x_stride_;
     request_.y = y_.data(), request_.y_stride = y_stride_;
     request_.precision = c.precision, request_.add = c.add;
@@ -119,26 +122,26 @@ class ProductRun {
     const bool integers = c_.precision != cuda::ProductPrecision::kNative;
     const bool f16 = c_.type == DType::kF16;
     const auto unit = [](DType type) { return type == DType::kF16 ? 0x1p-11 : type == DType::kBF16 ? 0x1p-8 : 0.0; };
-    double of_m = (static_cast<double>(l.cols) + 64) * 0x1p-24 + 4 * unit(l.arithmetic) + unit(l.result);
+    double of_m = (static_cast<double>(slice_.columns) + 64) * 0x1p-24 + 4 * unit(l.arithmetic) + unit(l.result);
     if (l.t.form == OperandForm::kArray) of_m += f16 ? 0x1p-20 : 0x1p-15;
     double worst = 0;
     for (uint64_t n = 0; n < c_.x_rows; ++n) {
       const double a = LargestOf(n);
-      for (uint64_t r = 0; r < l.rows; ++r) {
+      for (uint64_t r = 0; r < slice_.rows; ++r) {
         double exact = c_.add ? 7.0 : 0.0, big_m = std::abs(exact), big_n = 0, big_b = 0;
-        for (uint64_t c = 0; c < l.cols; ++c) {
-          const uint64_t at = r * l.cols + c;
-          const double x = x_[n * x_stride_ + c], scaled = std::abs(x * m_.t[c]);
+        for (uint64_t c = 0; c < slice_.columns; ++c) {
+          const uint64_t column = slice_.column + c, at = (slice_.row + r) * l.cols + column;
+          const double x = x_[n * x_stride_ + c], scaled = std::abs(x * m_.t[column]);
           exact += m_.decoded[at] * x;
           big_m += m_.grid[at] * scaled + std::abs(m_.outliers[at] * x);
-          big_n += m_.grid[at] * std::abs(m_.t[c]), big_b += m_.book[at] * scaled;
+          big_n += m_.grid[at] * std::abs(m_.t[column]), big_b += m_.book[at] * scaled;
         }
         double bound = of_m * big_m + (f16 ? 0x1p-10 : 0x1p-7) * big_b + 0x1p-24 * big_n;
         if (integers) bound += std::exp2(-7.9) * a * big_n;
         const double error = std::abs(y_[n * y_stride_ + r] - exact);
         worst = std::max(worst, std::isnan(error) ? HUGE_VAL : bound == 0 ? error * HUGE_VAL : error / bound);
       }
-      if (y_[n * y_stride_ + l.rows] != 7.0f) return HUGE_VAL;
+      if (y_[n * y_stride_ + slice_.rows] != 7.0f) return HUGE_VAL;
     }
     return worst;
   }
@@ -152,17 +155,19 @@ class ProductRun {
   double LargestOf(uint64_t n) const {
     const bool leaves_out = c_.precision == cuda::ProductPrecision::kLlmInt8;
     double most = 0, least_t = HUGE_VAL;
-    for (uint64_t c = 0; c < m_.n.linear.cols; ++c) {
+    for (uint64_t c = 0; c < slice_.columns; ++c) {
+      const double t = std::abs(static_cast<double>(m_.t[slice_.column + c]));
       bool large = false;
       for (uint64_t i = 0; i < c_.x_rows; ++i) large |= std::abs(x_[i * x_stride_ + c]) > 6.0f;
-      if (!(leaves_out && large)) most = std::max(most, std::abs(static_cast<double>(x_[n * x_stride_ + c]) * m_.t[c]));
-      least_t = std::min(least_t, std::abs(static_cast<double>(m_.t[c])));
+      if (!(leaves_out && large)) most = std::max(most, std::abs(static_cast<double>(x_[n * x_stride_ + c])) * t);
+      least_t = std::min(least_t, t);
     }
     return m_.n.linear.t.form == OperandForm::kAbsent ? most : most / least_t;
   }
 
   ProductMatrix& m_;
   ProductCase c_;
+  MatrixSlice slice_;
   uint64_t x_stride_, y_stride_;
   std::vector<std::byte> x_bytes_;
   std::vector<float> x_, y_;

@@ -1,6 +1,7 @@
 // Products for GPUs under the executor against double precision, within the stated bound: every encoding, ragged
 // shapes, few and many rows of activations, several orders of the threads.
 #include <cstdlib>
+#include <numeric>
 
 #include "tests/kernels/cuda/product_run.h"
 
@@ -80,6 +81,29 @@ TEST_CASE("products on tensor cores: widths, group sizes, operands") {
         Check(m, AnyCase(dice), dice, true);
       }
     }
+  }
+}
+
+TEST_CASE("products with slices: rows from anywhere, columns from units, groups and anywhere") {
+  Dice dice(37, false);
+  for (int i = 0; i < (kQuick ? 60 : 400); ++i) {
+    const uint64_t group = std::vector<uint64_t>{32, 64, 128, 100, 5000}[dice.Below(5)];
+    const int bits = std::vector<int>{2, 3, 4, 5, 8}[dice.Below(5)];
+    Linear l = Simple(bits, 2 + dice.Below(100), 128 * (2 + dice.Below(5)), group);
+    if (dice.Below(4) == 0) l.group_rows = 1 + dice.Below(l.rows);
+    l.z = dice.AnyOperand(l.group_count(), true, 0.0f), l.t = dice.AnyOperand(l.cols, false, 1.0f);
+    l.codebook = dice.Below(4) == 0, l.permutation = dice.Below(4) == 0;
+    l.outliers = static_cast<OutlierForm>(dice.Below(3));
+    if (l.outliers != OutlierForm::kNone) l.outlier_count = 1 + dice.Below(l.cols), l.outlier_type = dice.Type();
+    ProductMatrix m(dice.Fill(l));
+    if (!m.Bounded()) continue;
+    ProductCase c = AnyCase(dice);
+    c.slice.row = dice.Below(l.rows), c.slice.rows = 1 + dice.Below(l.rows - c.slice.row);
+    const uint64_t unit = dice.Below(3) == 0 ? 1 : std::lcm(uint64_t{128}, group == 100 || group == 5000 ? 1 : group);
+    c.slice.column = dice.Below(l.cols / unit) * unit;
+    c.slice.columns = 1 + dice.Below(l.cols - c.slice.column);
+    if (dice.Half()) c.precision = dice.Half() ? ProductPrecision::kInt8 : ProductPrecision::kLlmInt8, c.large = true;
+    if (c.precision == ProductPrecision::kNative || group != 100) Check(m, c, dice, false);
   }
 }
 
