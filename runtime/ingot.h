@@ -386,8 +386,8 @@ INGOT_API ingot_status ingot_tensor_plane(const ingot_tensor* tensor, uint32_t p
 typedef struct ingot_device ingot_device;
 typedef struct ingot_device_tensor ingot_device_tensor;
 
-/* How many GPUs the driver knows; their numbers begin with 0, and one that is too old is refused when it is opened. No
- * driver, or a build without CUDA: INGOT_E_UNSUPPORTED. */
+/* How many GPUs the driver knows, one at least; their numbers begin with 0, and one that is too old is refused when it
+ * is opened. None, no driver, or a build without CUDA: INGOT_E_UNSUPPORTED. */
 INGOT_API ingot_status ingot_device_count(uint32_t* out);
 
 typedef struct ingot_device_options {
@@ -518,7 +518,10 @@ INGOT_API ingot_status ingot_device_product_scratch(const ingot_device_tensor* t
  * ingot_precision, in the letters of which, with |s| (|m| + |z|) + |o| for w': e = (C + 64) 2^-24 M. On tensor cores,
  * entries of codebooks are rounded to the type of x, + 2^-10 B' (f16) or 2^-7 B' (bf16), B' = sum of |s| max |m| |x'|;
  * a column scale that is an array: + 2^-20 M (f16), 2^-15 M (bf16). x must be finite, and x t as an f16 if x is one;
- * what of it is below 2^-24 may be lost. INT8, LLM_INT8: + 2^-7.9 a N, where an encoding allows it, else as F32. */
+ * what of it is below 2^-24 may be lost. INT8, LLM_INT8: + 2^-7.9 a N, where an encoding allows it, else as F32. A
+ * library that was built with cuBLASLt (INGOT_CUBLASLT) may use it from 128 rows of activations on, with weights
+ * rounded to the type of x: + 2^-11 M (f16), 2^-8 M (bf16). Weights whose rows are not those of the encoding's view are
+ * decoded into scratch, in f32. */
 INGOT_API ingot_status ingot_device_tensor_multiply(const ingot_device_tensor* tensor, const ingot_slice* slice,
                                                     const ingot_device_product* product, void* stream);
 

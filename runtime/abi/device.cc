@@ -1,6 +1,7 @@
 // Devices: counting, opening, describing, waiting; uploads.
 #include <vector>
 
+#include "kernels/cuda/device.h"
 #include "runtime/abi/arguments.h"
 #include "runtime/device/cuda_device.h"
 
@@ -149,9 +150,9 @@ extern "C" {
 ingot_status ingot_device_count(uint32_t* out) {
   return Guarded([&]() -> Outcome {
     if (auto there = RequireAll({{out, "out"}}); !there) return there;
-    const auto count = CountCudaDevices();
+    const auto count = cuda::CountDevices();
     if (!count) return Pass(count);
-    *out = *count;
+    *out = static_cast<uint32_t>(*count);
     return {};
   });
 }

@@ -1,55 +1,29 @@
 #include "runtime/device/cuda_device.h"
 
-#include "kernels/cuda/device.h"
 #include "kernels/cuda/product_device.h"
 
 #ifdef INGOT_HAS_CUDA
 
-#include <cuda_runtime_api.h>
+#include <algorithm>
+#include <mutex>
+#include <optional>
+
+#include "kernels/cuda/launch.h"
 
 namespace ingot {
 namespace {
-
-// The last error is taken back, so that the process does not find it where it looks for its own.
-tl::unexpected<Error> Failed(const std::string& device, const char* what, cudaError_t error) {
-  (void)cudaGetLastError();
-  return Fail(error == cudaErrorMemoryAllocation ? ErrorCode::kMemory : ErrorCode::kDevice, "{}: {}: {} ({})", device,
-              what, cudaGetErrorString(error), cudaGetErrorName(error));
-}
-
-// Makes a device current for a scope.
-class Current {
- public:
-  explicit Current(int number) {
-    if (cudaGetDevice(&before_) != cudaSuccess) before_ = -1;
-    error_ = before_ == number ? cudaSuccess : cudaSetDevice(number);
-    changed_ = error_ == cudaSuccess && before_ != number && before_ >= 0;
-  }
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
-  ~Current() {
-    if (changed_) (void)cudaSetDevice(before_);
-  }
-  cudaError_t error() const { return error_; }
-
- private:
-  int before_ = -1;
-  bool changed_ = false;
-  cudaError_t error_;
-};
 
 cudaStream_t StreamOf(DeviceStream stream) { return static_cast<cudaStream_t>(stream); }
 cudaEvent_t EventOf(DeviceEvent event) { return static_cast<cudaEvent_t>(event); }
 
 class CudaDevice : public Device {
  public:
-  CudaDevice(const cuda::Device& found, const cuda::DeviceLimits& limits)
-      : number_(found.index),
-        found_(found),
+  CudaDevice(const cuda::Device& found, std::optional<cuda::LibraryProducts> library)
+      : found_(found),
         info_{static_cast<uint32_t>(found.index), found.name, static_cast<uint32_t>(found.architecture),
               found.multiprocessors},
-        limits_(limits),
-        name_(fmt::format("cuda:{} ({})", found.index, found.name)) {}
+        name_(fmt::format("cuda:{} ({})", found.index, found.name)),
+        library_(std::move(library)) {}
 
   const DeviceInfo& info() const override { return info_; }
   std::string Name() const override { return name_; }
@@ -118,8 +92,8 @@ class CudaDevice : public Device {
   Result<bool> IsDone(DeviceEvent event) override {
     const cudaError_t done = cudaEventQuery(EventOf(event));
     if (done == cudaSuccess) return true;
-    if (done != cudaErrorNotReady) return Failed(name_, "copying to the device", done);
-    (void)cudaGetLastError();
+    if (done != cudaErrorNotReady) return Propagate(cuda::CheckCall(found_, "copying to the device", done));
+    if (cudaPeekAtLastError() == done) (void)cudaGetLastError();
     return false;
   }
   Status Wait(DeviceEvent event) override {
@@ -129,15 +103,23 @@ class CudaDevice : public Device {
     return Call("work on a stream", [&] { return cudaStreamSynchronize(StreamOf(stream)); });
   }
 
-  Status Decode(const cuda::MatrixView& matrix, uint64_t first, uint64_t count, DType type, std::byte* out,
+  Status Decode(const cuda::MatrixView& matrix, const MatrixSlice& slice, DType type, std::byte* out, uint64_t stride,
                 DeviceStream stream) override {
-    return Launch([&] { return cuda::DecodeOnDevice(found_, matrix, first, count, type, out, stream); });
+    return cuda::DecodeOnDevice(found_, matrix, slice, type, out, stride, stream);
+  }
+  Status DecodeFlat(const cuda::MatrixView& matrix, uint64_t first, uint64_t count, DType type, std::byte* out,
+                    DeviceStream stream) override {
+    return cuda::DecodeOnDevice(found_, matrix, first, count, type, out, stream);
   }
   Status Multiply(const cuda::MatrixView& matrix, const cuda::ProductRequest& request, DeviceStream stream) override {
-    return Launch([&] { return cuda::MultiplyOnDevice(matrix, request, limits_, stream); });
+    if (!ByLibrary(matrix, request)) return cuda::MultiplyOnDevice(found_, matrix, request, stream);
+    const std::lock_guard lock(library_mutex_);
+    return library_->Multiply(matrix, request, request.scratch, PanelBytes(request), stream);
   }
   uint64_t ScratchBytes(const cuda::MatrixView& matrix, const cuda::ProductRequest& request) const override {
-    return cuda::ProductScratchBytes(matrix, request, limits_);
+    // Enough for fewer rows as well.
+    const uint64_t panel = ByLibrary(matrix, request) ? PanelBytes(request) : 0;
+    return std::max(panel, cuda::ProductScratchBytes(matrix, request, found_));
   }
   Status Clear(std::byte* at, uint64_t size, uint64_t rows, uint64_t pitch, DeviceStream stream) override {
     return Call("clearing memory", [&] { return cudaMemset2DAsync(at, pitch, 0, size, rows, StreamOf(stream)); });
@@ -146,47 +128,35 @@ class CudaDevice : public Device {
  private:
   template <typename Body>
   Status Call(const char* what, Body&& body) const {
-    const Current current(number_);
-    const cudaError_t error = current.error() == cudaSuccess ? body() : current.error();
-    if (error == cudaSuccess) return {};
-    return Failed(name_, what, error);
+    const cuda::CurrentDevice current(found_.index);
+    return cuda::CheckCall(found_, what, current.error() == cudaSuccess ? body() : current.error());
+  }
+  // Whether decoded panels and cuBLASLt make a product: of many rows, if no weight can become infinite.
+  bool ByLibrary(const cuda::MatrixView& m, const cuda::ProductRequest& r) const {
+    const bool finite = r.x_type == DType::kBF16 || (m.raw ? m.raw_type : m.result) == cuda::kF16;
+    return library_ && finite && r.x_rows >= cuda::LibraryProducts::kRows && r.slice.columns > 0 &&
+           r.precision == cuda::ProductPrecision::kNative;
+  }
+  static uint64_t PanelBytes(const cuda::ProductRequest& r) {
+    constexpr uint64_t kMostBytes = 64 << 20;  // but for a row
+    const uint64_t row_bytes = r.slice.columns * sizeof(uint16_t);
+    return row_bytes * std::clamp<uint64_t>(kMostBytes / row_bytes, 1, std::max<uint64_t>(r.slice.rows, 1));
   }
 
-  template <typename Body>
-  Status Launch(Body&& body) const {
-    const Current current(number_);
-    if (current.error() != cudaSuccess) return Failed(name_, "making it current", current.error());
-    const Status launched = body();
-    if (launched) return launched;
-    return Fail(launched.error().code, "{}: {}", name_, launched.error().message);
-  }
-
-  const int number_;
   const cuda::Device found_;
   const DeviceInfo info_;
-  const cuda::DeviceLimits limits_;
   const std::string name_;
+  std::mutex library_mutex_;  // of the library's handle
+  const std::optional<cuda::LibraryProducts> library_;
 };
 
 }  // namespace
 
-Result<uint32_t> CountCudaDevices() {
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaSuccess) return static_cast<uint32_t>(count);
-  (void)cudaGetLastError();
-  if (error == cudaErrorNoDevice) return 0u;
-  const auto found = cuda::OpenDevice(0);  // says why
-  if (!found) return Propagate(found);
-  return Fail(ErrorCode::kDevice, "CUDA: counting devices: {}", cudaGetErrorString(error));
-}
-
 Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
   const auto found = cuda::OpenDevice(number);
   if (!found) return Propagate(found);
-  const auto limits = cuda::LimitsOfDevice(number);
-  if (!limits) return Propagate(limits);
-  auto device = std::make_shared<CudaDevice>(*found, *limits);
+  auto library = cuda::LibraryProducts::Make(*found);  // none: then our own kernels do it all
+  auto device = std::make_shared<CudaDevice>(*found, library ? std::optional(std::move(*library)) : std::nullopt);
   if (auto usable = device->MemoryInfo(); !usable) return Propagate(usable);
   return device;
 }
@@ -196,12 +166,6 @@ Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
 #else
 
 namespace ingot {
-
-Result<uint32_t> CountCudaDevices() {
-  const auto found = cuda::OpenDevice(0);
-  if (!found) return Propagate(found);
-  return 0u;
-}
 
 Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
   const auto found = cuda::OpenDevice(number);  // says that there is none, and why

@@ -7,10 +7,6 @@
 
 namespace ingot {
 
-// How many GPUs the driver knows, those that are too old too: numbers from 0 on. kUnsupported, with the reason: a build
-// without CUDA, no driver or too old a one.
-Result<uint32_t> CountCudaDevices();
-
 // A device on the GPU's primary context, which it shares with the rest of the process: no call leaves another device
 // current than it found, takes the process's errors or resets the GPU. Errors as of cuda::OpenDevice (a build without
 // CUDA, no driver, no such GPU, one that is too old) and kDevice. Thread-safe.

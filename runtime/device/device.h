@@ -75,9 +75,11 @@ class Device {
   virtual Status WaitForStream(DeviceStream stream) = 0;
 
   // Asynchronous work of kernels, all memory being the device's: planes, x, out, y and scratch must live until it is
-  // done. The range lies in the view; `out` is aligned to its elements (kernels/cuda/decode_plan.h).
-  virtual Status Decode(const cuda::MatrixView& matrix, uint64_t first, uint64_t count, DType type, std::byte* out,
-                        DeviceStream stream) = 0;
+  // done. Slices and ranges of elements lie in the view; `out` is aligned to its elements (kernels/cuda/decode_plan.h).
+  virtual Status Decode(const cuda::MatrixView& matrix, const MatrixSlice& slice, DType type, std::byte* out,
+                        uint64_t stride, DeviceStream stream) = 0;
+  virtual Status DecodeFlat(const cuda::MatrixView& matrix, uint64_t first, uint64_t count, DType type, std::byte* out,
+                            DeviceStream stream) = 0;
   // Y = X W^T (kernels/cuda/product_plan.h), with ScratchBytes of scratch.
   virtual Status Multiply(const cuda::MatrixView& matrix, const cuda::ProductRequest& request, DeviceStream stream) = 0;
   virtual uint64_t ScratchBytes(const cuda::MatrixView& matrix, const cuda::ProductRequest& request) const = 0;

@@ -30,9 +30,10 @@ struct DevicePart {
   std::vector<DevicePlane> planes;                 // of its encoding, in the order of the file
   std::vector<std::vector<DevicePlane>> children;  // of each nested encoding
   const std::byte* stored_column = nullptr;        // u32 for each logical column, where there is a permutation
-  // Of a linear encoding that the slice has elements of: what kernels take. Elements have the numbers that they have in
-  // the whole part, rows and columns that are not in the slice must not be asked for. Rows of codes are
-  // view->row_units units apart, which is less than a row has where the slice is narrower.
+  // What kernels take, of a part that the slice has elements of, if it can be decoded. Elements have the numbers that
+  // they have in the whole part, rows and columns that are not in the slice must not be asked for. Rows of codes are
+  // view->row_units units apart (raw ones view->raw_stride elements), which is less than a row has where the slice is
+  // narrower.
   std::optional<cuda::MatrixView> view;
   bool aligned = false;  // the view is the part's matrix
 };
@@ -80,7 +81,8 @@ class DeviceTensor {
   Status ForParts(const MatrixSlice& slice, Body&& body) const;
   Status DecodePart(const PartLayout::Piece& piece, DType type, std::byte* out, uint64_t stride,
                     DeviceStream stream) const;
-  Result<cuda::MatrixView> Multiplied(const PartLayout::Piece& piece) const;
+  Status MultiplyDecoded(const PartLayout::Piece& piece, const cuda::ProductRequest& request,
+                         DeviceStream stream) const;
 
   std::string name_, label_;
   std::shared_ptr<Device> device_;

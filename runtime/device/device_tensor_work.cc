@@ -1,8 +1,27 @@
 // What kernels do with a tensor on a device, part by part.
+#include <algorithm>
+
 #include "format/checked.h"
+#include "kernels/cuda/decode_plan.h"
 #include "runtime/device/device_tensor.h"
 
 namespace ingot {
+namespace {
+
+// Rows of a part whose view is not its matrix, decoded to f32 in scratch memory, so many at a time.
+struct Panel {
+  explicit Panel(const MatrixSlice& in)
+      : rows(std::clamp<uint64_t>(kMostBytes / (in.columns * sizeof(float)), 1, in.rows)), columns(in.columns) {}
+  uint64_t bytes() const { return CeilDiv(rows * columns * sizeof(float), kDeviceAlignment) * kDeviceAlignment; }
+  Result<cuda::MatrixView> View(const std::byte* at) const {
+    return cuda::MakeRawView(DType::kF32, rows, columns, columns, at);
+  }
+
+  static constexpr uint64_t kMostBytes = 8 << 20;  // but for a row
+  uint64_t rows, columns;
+};
+
+}  // namespace
 
 Status DeviceTensor::CheckSlice(const MatrixSlice& s) const {
   const uint64_t row = s.row - slice_.row, column = s.column - slice_.column;
@@ -27,12 +46,12 @@ Status DeviceTensor::DecodePart(const PartLayout::Piece& piece, DType type, std:
                                 DeviceStream stream) const {
   const DevicePart& part = parts_[piece.part];
   const MatrixSlice& in = piece.in_part;
+  if (part.aligned) return device_->Decode(*part.view, in, type, out, stride, stream);
   const uint64_t columns = layout_.part_columns(piece.part), size = InfoOf(type).size;
-  if (in.columns == columns && (stride == columns || in.rows == 1))
-    return device_->Decode(*part.view, in.row * columns, in.rows * columns, type, out, stream);
-  for (uint64_t r = 0; r < in.rows; ++r) {
-    const Status decoded = device_->Decode(*part.view, (in.row + r) * columns + in.column, in.columns, type,
-                                           out + r * stride * size, stream);
+  const bool together = in.columns == columns && (stride == columns || in.rows == 1);
+  for (uint64_t r = 0; r < in.rows; r += together ? in.rows : 1) {
+    const uint64_t first = (in.row + r) * columns + in.column, count = together ? in.rows * columns : in.columns;
+    const Status decoded = device_->DecodeFlat(*part.view, first, count, type, out + r * stride * size, stream);
     if (!decoded) return decoded;
   }
   return {};
@@ -48,12 +67,24 @@ Status DeviceTensor::Decode(const MatrixSlice& slice, DType type, std::byte* out
   });
 }
 
-Result<cuda::MatrixView> DeviceTensor::Multiplied(const PartLayout::Piece& piece) const {
-  const DevicePart& part = parts_[piece.part];
+Status DeviceTensor::MultiplyDecoded(const PartLayout::Piece& piece, const cuda::ProductRequest& request,
+                                     DeviceStream stream) const {
   const MatrixSlice& in = piece.in_part;
-  if (part.aligned && in.rows == part.view->rows && in.columns == part.view->columns) return *part.view;
-  return Fail(ErrorCode::kUnsupported, "{}: no product of rows {} + {}, columns {} + {} of part {}", label_, in.row,
-              in.rows, in.column, in.columns, piece.part);
+  const Panel panel(in);
+  cuda::ProductRequest own = request;
+  own.scratch = static_cast<std::byte*>(request.scratch) + panel.bytes();
+  for (uint64_t r = 0; r < in.rows; r += panel.rows) {
+    PartLayout::Piece some = piece;
+    some.in_part.row += r;
+    own.slice = {0, some.in_part.rows = std::min(panel.rows, in.rows - r), 0, in.columns};
+    own.y = request.y + r;
+    auto* const decoded = static_cast<std::byte*>(request.scratch);
+    if (auto done = DecodePart(some, DType::kF32, decoded, in.columns, stream); !done) return done;
+    const auto view = panel.View(decoded);
+    if (!view) return Propagate(view);
+    if (auto done = device_->Multiply(*view, own, stream); !done) return done;
+  }
+  return {};
 }
 
 Status DeviceTensor::Multiply(const MatrixSlice& slice, const cuda::ProductRequest& request,
@@ -67,13 +98,13 @@ Status DeviceTensor::Multiply(const MatrixSlice& slice, const cuda::ProductReque
                           request.y_stride * sizeof(float), stream);
   }
   return ForParts(slice, [&](const PartLayout::Piece& piece) -> Status {
-    const auto view = Multiplied(piece);
-    if (!view) return Propagate(view);
+    const DevicePart& part = parts_[piece.part];
     cuda::ProductRequest own = request;
+    own.slice = piece.in_part;
     own.x = static_cast<const std::byte*>(request.x) + piece.column * InfoOf(request.x_type).size;
     own.y += piece.row;
     own.add = request.add || piece.column > 0;  // parts side by side: each adds its share
-    return device_->Multiply(*view, own, stream);
+    return part.aligned ? device_->Multiply(*part.view, own, stream) : MultiplyDecoded(piece, own, stream);
   });
 }
 
@@ -83,9 +114,20 @@ Result<uint64_t> DeviceTensor::ScratchBytes(const MatrixSlice& slice, const cuda
   if (!can_multiply_) return Propagate(can_multiply_);
   uint64_t most = 0;
   const Status asked = ForParts(slice, [&](const PartLayout::Piece& piece) -> Status {
-    const auto view = Multiplied(piece);
-    if (!view) return Propagate(view);
-    most = std::max(most, device_->ScratchBytes(*view, request));
+    const DevicePart& part = parts_[piece.part];
+    cuda::ProductRequest own = request;
+    own.slice = piece.in_part;
+    uint64_t bytes = 0;
+    if (part.aligned) {
+      bytes = device_->ScratchBytes(*part.view, own);
+    } else {
+      const Panel panel(piece.in_part);
+      own.slice = {0, panel.rows, 0, piece.in_part.columns};
+      const auto view = panel.View(nullptr);
+      if (!view) return Propagate(view);
+      bytes = panel.bytes() + device_->ScratchBytes(*view, own);
+    }
+    most = std::max(most, bytes);
     return {};
   });
   if (!asked) return Propagate(asked);

@@ -43,14 +43,16 @@ class KernelDevice : public EmulatedDevice {
     });
   }
 
-  Status Decode(const cuda::MatrixView& matrix, uint64_t first, uint64_t count, DType type, std::byte* out,
+  Status Decode(const cuda::MatrixView& matrix, const MatrixSlice& slice, DType type, std::byte* out, uint64_t stride,
                 DeviceStream stream) override {
-    std::vector<Kernel> kernels;
-    for (const cuda::DecodeStep& step : cuda::PlanDecode(matrix, first, count, type, out, info().multiprocessors)) {
-      const cuda::DecodeFunction function = cuda::FunctionFor(step);
-      kernels.push_back({step.grid, step.block, step.shared_bytes, [=] { function(step.params); }});
-    }
-    return Launch("decode", stream, {{out, count * InfoOf(type).size}}, PlanesOf(matrix), std::move(kernels));
+    if (slice.rows == 0 || slice.columns == 0) return {};
+    return Run(cuda::PlanDecode(matrix, slice, type, out, stride, limits_.multiprocessors), matrix,
+               {out, ((slice.rows - 1) * stride + slice.columns) * InfoOf(type).size}, stream);
+  }
+  Status DecodeFlat(const cuda::MatrixView& matrix, uint64_t first, uint64_t count, DType type, std::byte* out,
+                    DeviceStream stream) override {
+    return Run(cuda::PlanDecode(matrix, first, count, type, out, limits_.multiprocessors), matrix,
+               {out, count * InfoOf(type).size}, stream);
   }
 
   Status Multiply(const cuda::MatrixView& matrix, const cuda::ProductRequest& r, DeviceStream stream) override {
@@ -66,8 +68,8 @@ class KernelDevice : public EmulatedDevice {
       return Range{static_cast<const std::byte*>(at), rows == 0 ? 0 : ((rows - 1) * stride + columns) * size};
     };
     std::vector<Range> read = PlanesOf(matrix);
-    read.push_back(extent(r.x, r.x_rows, r.x_stride, matrix.columns, InfoOf(r.x_type).size));
-    const std::vector<Range> written = {extent(r.y, r.x_rows, r.y_stride, matrix.rows, sizeof(float)),
+    read.push_back(extent(r.x, r.x_rows, r.x_stride, r.slice.columns, InfoOf(r.x_type).size));
+    const std::vector<Range> written = {extent(r.y, r.x_rows, r.y_stride, r.slice.rows, sizeof(float)),
                                         {static_cast<const std::byte*>(r.scratch), ScratchBytes(matrix, r)}};
     return Launch("multiply", stream, written, std::move(read), std::move(kernels));
   }
@@ -76,6 +78,16 @@ class KernelDevice : public EmulatedDevice {
   }
 
  private:
+  Status Run(const std::vector<cuda::DecodeStep>& steps, const cuda::MatrixView& matrix, const Range& out,
+             DeviceStream stream) {
+    std::vector<Kernel> kernels;
+    for (const cuda::DecodeStep& step : steps) {
+      const cuda::DecodeFunction function = cuda::FunctionFor(step);
+      kernels.push_back({step.grid, step.block, step.shared_bytes, [=] { function(step.params); }});
+    }
+    return Launch("decode", stream, {out}, PlanesOf(matrix), std::move(kernels));
+  }
+
   // Where planes of a view begin, so that freeing them too early is noticed.
   static std::vector<Range> PlanesOf(const cuda::MatrixView& m) {
     std::vector<Range> planes;
@@ -100,8 +112,9 @@ class KernelDevice : public EmulatedDevice {
       for (const Range& range : written) {
         if (range.size == 0 || range.at < from || range.at >= end) continue;
         memory.LendReadOnly(from, static_cast<size_t>(range.at - from), "device");
-        memory.Lend(const_cast<std::byte*>(range.at), range.size, "written");
-        from = range.at + range.size;
+        const uint64_t here = std::min(range.size, static_cast<uint64_t>(end - range.at));
+        memory.Lend(const_cast<std::byte*>(range.at), here, "written");
+        from = range.at + here;
       }
       if (from < end) memory.LendReadOnly(from, static_cast<size_t>(end - from), "device");
     }

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <deque>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -21,6 +20,7 @@
 
 #include "format/hash.h"
 #include "runtime/device/device.h"
+#include "tests/support/emulated_memory.h"
 
 namespace ingot::test {
 
@@ -64,8 +64,8 @@ class EmulatedDevice : public Device {
     const auto leak = [&](size_t count, const char* what) {
       if (count > 0) text += fmt::format("{} {} leaked\n", count, what);
     };
-    leak(device_.size(), "pieces of device memory");
-    leak(pinned_.size(), "pieces of pinned memory");
+    leak(device_.pieces().size(), "pieces of device memory");
+    leak(pinned_.pieces().size(), "pieces of pinned memory");
     leak(streams_.size() - 1, "streams");
     leak(events_.size(), "events");
     return text;
@@ -91,7 +91,7 @@ class EmulatedDevice : public Device {
     if (size > options_.memory - in_use_) return Fail(ErrorCode::kMemory, "{}: {} bytes are not free", Name(), size);
     in_use_ += size;
     most_in_use_ = std::max(most_in_use_, in_use_);
-    return Get(device_, size);
+    return device_.Get(size, options_.fills_memory);
   }
   void Free(std::byte* at, uint64_t size) override {
     const std::lock_guard lock(mutex_);
@@ -102,7 +102,7 @@ class EmulatedDevice : public Device {
     const std::lock_guard lock(mutex_);
     if (auto call = Call("pin"); !call) return Propagate(call);
     pinned_bytes_ += size;
-    return Get(pinned_, size);
+    return pinned_.Get(size, options_.fills_memory);
   }
   void FreePinned(std::byte* at, uint64_t size) override {
     const std::lock_guard lock(mutex_);
@@ -140,9 +140,9 @@ class EmulatedDevice : public Device {
     const std::lock_guard lock(mutex_);
     if (auto call = Call("copy"); !call) return call;
     if (copy.size == 0 || copy.rows == 0) Problem("a copy of nothing");
-    if (!Within(device_, copy.to, Extent(copy.size, copy.rows, copy.to_pitch)))
+    if (!device_.Has(copy.to, Extent(copy.size, copy.rows, copy.to_pitch)))
       Problem("a copy to memory that is not the device's");
-    if (!Within(pinned_, copy.from, Extent(copy.size, copy.rows, copy.from_pitch)))
+    if (!pinned_.Has(copy.from, Extent(copy.size, copy.rows, copy.from_pitch)))
       Problem("a copy from memory that is not pinned");
     Operation operation;
     operation.copy = copy, operation.hash = hash;
@@ -182,7 +182,10 @@ class EmulatedDevice : public Device {
     return {};
   }
 
-  Status Decode(const cuda::MatrixView&, uint64_t, uint64_t, DType, std::byte*, DeviceStream) override {
+  Status Decode(const cuda::MatrixView&, const MatrixSlice&, DType, std::byte*, uint64_t, DeviceStream) override {
+    return RunsNoKernels();
+  }
+  Status DecodeFlat(const cuda::MatrixView&, uint64_t, uint64_t, DType, std::byte*, DeviceStream) override {
     return RunsNoKernels();
   }
   Status Multiply(const cuda::MatrixView&, const cuda::ProductRequest&, DeviceStream) override {
@@ -197,8 +200,6 @@ class EmulatedDevice : public Device {
   }
 
  protected:
-  // Pieces of memory by where they begin.
-  using Pieces = std::map<const std::byte*, uint64_t>;
   struct Range {
     const std::byte* at;
     uint64_t size;
@@ -212,7 +213,7 @@ class EmulatedDevice : public Device {
     const std::lock_guard lock(mutex_);
     if (auto call = Call(what); !call) return call;
     for (const Range& range : ranges) {
-      if (range.size > 0 && !Within(device_, range.at, range.size))
+      if (range.size > 0 && !device_.Has(range.at, range.size))
         Problem(fmt::format("{}: memory that is not the device's", what));
     }
     Operation operation;
@@ -221,9 +222,9 @@ class EmulatedDevice : public Device {
     Enqueue(stream, std::move(operation));
     return {};
   }
-  Pieces DeviceMemoryNow() {
+  EmulatedMemory::Pieces DeviceMemoryNow() {
     const std::lock_guard lock(mutex_);
-    return device_;
+    return device_.pieces();
   }
 
  private:
@@ -256,12 +257,6 @@ class EmulatedDevice : public Device {
     for (uint64_t r = 0; r < copy.rows; ++r) hash = hash * 31 + Xxh3_64({copy.from + r * copy.from_pitch, copy.size});
     return hash;
   }
-  static bool Within(const Pieces& pieces, const std::byte* at, uint64_t size) {
-    auto found = pieces.upper_bound(at);
-    if (found == pieces.begin()) return false;
-    --found;
-    return static_cast<uint64_t>(at - found->first) + size <= found->second;
-  }
   Status RunsNoKernels() const { return Fail(ErrorCode::kUnsupported, "{}: runs no kernels", Name()); }
   Stream* StreamOf(DeviceStream stream) { return stream == nullptr ? default_stream_ : static_cast<Stream*>(stream); }
   void Problem(const std::string& text) {
@@ -273,24 +268,13 @@ class EmulatedDevice : public Device {
     if (calls_ > options_.fail_at_call && !options_.stays_failed) return {};
     return Fail(ErrorCode::kDevice, "{}: {}: refused", Name(), what);
   }
-  std::byte* Get(Pieces& pieces, uint64_t size) {
-    auto* at = static_cast<std::byte*>(std::aligned_alloc(kDeviceAlignment, (size + 255) / 256 * 256));
-    if (options_.fills_memory) std::memset(at, 0xCD, size);
-    pieces[at] = size;
-    return at;
-  }
-  void Give(Pieces& pieces, std::byte* at, uint64_t size) {
-    const auto found = pieces.find(at);
-    if (found == pieces.end()) return Problem("memory is freed twice");
-    if (found->second != size) Problem("memory is freed with another size");
+  void Give(EmulatedMemory& memory, std::byte* at, uint64_t size) {
+    bool in_use = false;
     for (const Stream* stream : streams_) {
-      if (stream->busy && Uses(running_, at, size)) Problem("memory is freed while it is copied");
-      for (const Operation& operation : stream->queue) {
-        if (Uses(operation, at, size)) Problem("memory is freed that is still to be copied");
-      }
+      in_use |= stream->busy && Uses(running_, at, size);
+      for (const Operation& operation : stream->queue) in_use |= Uses(operation, at, size);
     }
-    pieces.erase(found);
-    std::free(at);
+    if (const char* problem = memory.Give(at, size, in_use); problem != nullptr) Problem(problem);
   }
   static bool Uses(const Operation& operation, const std::byte* at, uint64_t size) {
     const auto in = [&](const std::byte* p) { return p >= at && p < at + size; };
@@ -379,7 +363,7 @@ class EmulatedDevice : public Device {
   std::mutex mutex_;  // of everything below, but for free_at_ (the engine's)
   std::condition_variable changed_;
   std::mt19937 random_;
-  Pieces device_, pinned_;
+  EmulatedMemory device_, pinned_;
   std::set<Stream*> streams_;
   std::set<Event*> events_;
   Operation running_;

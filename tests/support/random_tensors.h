@@ -56,7 +56,7 @@ struct Expected {
   DType dtype = DType::kF32;
   std::vector<uint64_t> shape;
   std::vector<float> values;
-  std::vector<ProductTerm> terms;  // with the values of raw parts as codes
+  std::vector<ProductTerm> terms = {};  // with the values of raw parts as codes
 };
 
 inline uint64_t ProductOf(const std::vector<uint64_t>& dims, size_t first, size_t last) {
