@@ -1,4 +1,4 @@
-// The decoding kernels for GPUs, run by the executor, have the bits of the scalar reference: over random encodings,
+// The decoding kernels, on a GPU or under the executor, have the bits of the scalar reference: over random encodings,
 // ranges that begin and end anywhere, and in several orders of the threads.
 #include <doctest/doctest.h>
 
@@ -28,11 +28,7 @@ void CheckType(const DeviceMatrix& device, uint64_t first, const std::vector<flo
   simt::Memory memory = device.memory;
   memory.Lend(out, count * size, "out");
   for (const cuda::DecodeStep& step : cuda::PlanDecode(device.view, first, count, type, out, 2)) {
-    const cuda::DecodeFunction function = cuda::FunctionFor(step);
-    const simt::LaunchOptions options = {
-        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .seed = seed};
-    const simt::Report report = simt::Launch(memory, options, [&] { function(step.params); });
-    REQUIRE(report.error == "");
+    REQUIRE(RunStep(memory, step, seed) == "");
   }
   std::vector<std::byte> narrow(count * size);
   NarrowFromF32(type, expected.data(), count, narrow.data());
@@ -53,10 +49,7 @@ void CheckSlice(const OwnedMatrix& m, const DeviceMatrix& device, const MatrixSl
   const auto steps = cuda::PlanDecode(device.view, slice, type, found.data(), stride, 2);
   REQUIRE(steps.size() <= 4);
   for (const cuda::DecodeStep& step : steps) {
-    const simt::LaunchOptions options = {
-        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .seed = seed};
-    const simt::Report report = simt::Launch(memory, options, [&] { cuda::FunctionFor(step)(step.params); });
-    REQUIRE(report.error == "");
+    REQUIRE(RunStep(memory, step, seed) == "");
   }
   std::vector<float> expected(slice.columns), wide(slice.columns), wanted(slice.columns);
   std::vector<std::byte> narrow(slice.columns * size);
@@ -120,41 +113,6 @@ TEST_CASE("long rows at random") {
 TEST_CASE("every width, group sizes around the packing unit") {
   Dice dice(23);
   ForWidthsAndGroups(dice, [&](const Numbers& n) { CheckMatrix(n, dice); });
-}
-
-// The first error of decoding a matrix to f16 with a fault, or "differs" or "the same".
-std::string DecodeWith(simt::Fault fault, const Numbers& n) {
-  const OwnedMatrix m(n);
-  const DeviceMatrix device(m.matrix);
-  const uint64_t count = n.linear.rows * n.linear.cols;
-  std::vector<float> expected(count), found(count);
-  reference::DecodeElements(m.matrix, 0, count, expected.data());
-  AlignedBytes out(count * sizeof(float));
-  simt::Memory memory = device.memory;
-  memory.Lend(out.data(), out.size(), "out");
-  for (const cuda::DecodeStep& step : cuda::PlanDecode(device.view, 0, count, DType::kF32, out.data(), 2)) {
-    const cuda::DecodeFunction function = cuda::FunctionFor(step);
-    const simt::LaunchOptions options = {
-        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .fault = fault};
-    const simt::Report report = simt::Launch(memory, options, [&] { function(step.params); });
-    if (!report.error.empty()) return report.error;
-  }
-  std::memcpy(found.data(), out.data(), out.size());
-  return CountDifferences(found, expected) == 0 ? "the same" : "differs";
-}
-
-TEST_CASE("without its barriers, or with wrong shuffles, a kernel does not pass") {
-  Dice dice(26);
-  Linear l;
-  l.bits = 8, l.rows = 4, l.cols = 1024, l.group_rows = 1, l.group_cols = 64, l.codebook = true;
-  l.s = Operand::Array(DType::kF16);
-  Numbers n = dice.Fill(l);
-  CHECK(DecodeWith(simt::Fault::kNone, n) == "the same");
-  CHECK(DecodeWith(simt::Fault::kNoBarriers, n).find("race") != std::string::npos);
-  CHECK(DecodeWith(simt::Fault::kWrongShuffles, n) == "differs");
-  n.linear.group_cols = 1024, n.linear.s = {}, n.linear.arithmetic = DType::kBF16;  // by DecodeAny
-  CHECK(DecodeWith(simt::Fault::kNone, n) == "the same");
-  CHECK(DecodeWith(simt::Fault::kNoBarriers, n).find("race") != std::string::npos);
 }
 
 TEST_CASE("what leaves its planes is refused before any launch") {

@@ -1,13 +1,13 @@
-// Products under the executor, and how far they may be from the exact ones: the bound of kernels/cuda/product_plan.h.
+// Products, and how far they may be from the exact ones: the bound of kernels/cuda/product_plan.h.
 #pragma once
 
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/product_kernels.h"
 #include "kernels/cuda/product_plan.h"
 #include "kernels/widen.h"
 #include "tests/kernels/cuda/device_matrix.h"
@@ -64,7 +64,7 @@ struct ProductCase {
   uint64_t x_rows = 1;
   bool add = false, large = false;
   unsigned seed = 0;
-  cuda::DeviceLimits limits = {.multiprocessors = 1, .shared_bytes = 99 << 10, .architecture = 80};
+  cuda::DeviceLimits limits = LimitsForTests();
 };
 
 class ProductRun {
@@ -76,7 +76,8 @@ class ProductRun {
         x_stride_(slice_.columns + 3),
         y_stride_(slice_.rows + 1),
         x_bytes_(c.x_rows * x_stride_ * InfoOf(c.type).size),
-        y_(c.x_rows * y_stride_, 7.0f) {
+        y_(c.x_rows * y_stride_ * sizeof(float)) {
+    std::fill_n(y_.as<float>(), c.x_rows * y_stride_, 7.0f);
     std::vector<float> x(c.x_rows * x_stride_);
     for (float& v : x) v = (static_cast<float>(dice.Below(2001)) - 1000.0f) / 500.0f;
     for (uint64_t i = 0; c.large && i < 5; ++i) x[dice.Below(x.size())] *= 30;
@@ -85,39 +86,30 @@ class ProductRun {
     WidenToF32(c.type, x_bytes_.data(), x.size(), x_.data());
     request_.slice = slice_;
     request_.x = x_bytes_.data(), request_.x_type = c.type, request_.x_rows = c.x_rows, request_.x_stride = x_stride_;
-    request_.y = y_.data(), request_.y_stride = y_stride_;
+    request_.y = y_.as<float>(), request_.y_stride = y_stride_;
     request_.precision = c.precision, request_.add = c.add;
   }
 
-  // The first error of the executor.
-  std::string Run(bool count = false) {
+  // The first error.
+  std::string Run() {
     AlignedBytes scratch(cuda::ProductScratchBytes(m_.device.view, request_, c_.limits));
     std::fill_n(scratch.data(), scratch.size(), std::byte{0xFF});
     request_.scratch = scratch.data();
     simt::Memory memory = m_.device.memory;
     memory.LendReadOnly(x_bytes_.data(), x_bytes_.size(), "x");
-    memory.Lend(y_.data(), y_.size() * sizeof(float), "y");
+    memory.Lend(y_.data(), y_.size(), "y");
     memory.Lend(scratch.data(), scratch.size(), "scratch");
     steps = cuda::PlanProduct(m_.device.view, request_, c_.limits);
     for (const cuda::ProductStep& step : steps) {
-      const simt::LaunchOptions options = {.grid = step.grid,
-                                           .block = step.block,
-                                           .dynamic_shared = step.shared_bytes,
-                                           .seed = c_.seed,
-                                           .count = count && step.kernel == cuda::ProductKernel::kTiles};
-      const bool arranges = step.kernel < cuda::ProductKernel::kTiles;
-      const cuda::ArrangeFunction arrange = arranges ? cuda::ArrangeFunctionFor(step) : nullptr;
-      const cuda::ProductFunction product = arranges ? nullptr : function_for(step);
-      const simt::Report report =
-          simt::Launch(memory, options, [&] { arranges ? arrange(step.arrange) : product(step.product); });
-      if (options.count) counts = report.counts;
-      if (!report.error.empty()) return report.error;
+      const std::string error = run_step(memory, step, c_.seed);
+      if (!error.empty()) return error;
     }
     return "";
   }
 
   // How far the worst element is from the exact sum, in bounds.
-  double Worst() const {
+  double Worst() {
+    const float* const y = y_.as<float>();
     const Linear& l = m_.n.linear;
     const bool integers = c_.precision != cuda::ProductPrecision::kNative;
     const bool f16 = c_.type == DType::kF16;
@@ -138,17 +130,17 @@ class ProductRun {
         }
         double bound = of_m * big_m + (f16 ? 0x1p-10 : 0x1p-7) * big_b + 0x1p-24 * big_n;
         if (integers) bound += std::exp2(-7.9) * a * big_n;
-        const double error = std::abs(y_[n * y_stride_ + r] - exact);
+        const double error = std::abs(y[n * y_stride_ + r] - exact);
         worst = std::max(worst, std::isnan(error) ? HUGE_VAL : bound == 0 ? error * HUGE_VAL : error / bound);
       }
-      if (y_[n * y_stride_ + slice_.rows] != 7.0f) return HUGE_VAL;
+      if (y[n * y_stride_ + slice_.rows] != 7.0f) return HUGE_VAL;
     }
     return worst;
   }
 
-  cuda::ProductFunction (*function_for)(const cuda::ProductStep&) = &cuda::ProductFunctionFor;
+  std::function<std::string(simt::Memory&, const cuda::ProductStep&, unsigned seed)> run_step =
+      [](simt::Memory& memory, const cuda::ProductStep& step, unsigned seed) { return RunStep(memory, step, seed); };
   std::vector<cuda::ProductStep> steps;
-  simt::Counts counts;
 
  private:
   // Of a row of x', but for columns that LLM.int8 leaves out; divided by |t|, which the bound's N has here.
@@ -169,8 +161,8 @@ class ProductRun {
   ProductCase c_;
   MatrixSlice slice_;
   uint64_t x_stride_, y_stride_;
-  std::vector<std::byte> x_bytes_;
-  std::vector<float> x_, y_;
+  AlignedBytes x_bytes_, y_;
+  std::vector<float> x_;
   cuda::ProductRequest request_;
 };
 

@@ -1,4 +1,4 @@
-// Products for GPUs under the executor against double precision, within the stated bound: every encoding, ragged
+// Products on GPUs, or under the executor, against double precision, within the stated bound: every encoding, ragged
 // shapes, few and many rows of activations, several orders of the threads.
 #include <cstdlib>
 #include <numeric>
@@ -31,7 +31,8 @@ void Check(ProductMatrix& m, const ProductCase& c, Dice& dice, bool tiles) {
   CAPTURE(static_cast<int>(c.precision));
   CAPTURE(InfoOf(c.type).name);
   REQUIRE(run.Run() == "");
-  if (tiles) REQUIRE(Uses(run, ProductKernel::kTiles));
+  const bool cores = c.type == DType::kF16 || c.limits.architecture >= 80 || c.precision != ProductPrecision::kNative;
+  if (tiles && cores) REQUIRE(Uses(run, ProductKernel::kTiles));
   const double worst = run.Worst();
   REQUIRE(worst <= 1);
 }
@@ -133,7 +134,8 @@ TEST_CASE("many rows of activations, several passes") {
     if (x_rows == 70) l.outliers = OutlierForm::kColumns, l.outlier_count = 3;
     ProductMatrix m(dice.Fill(l));
     ProductCase c = AnyCase(dice);
-    c.x_rows = x_rows, c.limits.shared_bytes = x_rows == 33 ? 64 << 10 : 99 << 10;
+    c.x_rows = x_rows;
+    if (x_rows == 33) c.limits.shared_bytes = 64 << 10;
     Check(m, c, dice, true);
     c.precision = ProductPrecision::kLlmInt8, c.large = true;
     Check(m, c, dice, true);
@@ -147,34 +149,6 @@ TEST_CASE("slices of long rows") {
     ProductCase c = AnyCase(dice);
     c.x_rows = 2, c.limits.multiprocessors = 3;
     Check(m, c, dice, true);
-  }
-}
-
-TEST_CASE("a product reads planes once, whole sectors, without bank conflicts") {
-  Dice dice(36, false);
-  for (int bits : {2, 3, 4, 8}) {
-    for (uint64_t x_rows : {1, 16}) {
-      Linear l = Simple(bits, 128, 4096, 128);
-      l.z = Operand::Nested();
-      Numbers numbers = dice.Fill(l);
-      Linear z;
-      z.bits = bits == 8 ? 8 : 4, z.rows = l.rows, z.cols = l.groups_across(), z.group_rows = z.rows,
-      z.group_cols = z.cols;
-      numbers.groups[1].nested = std::make_shared<Numbers>(dice.Fill(z, true));
-      ProductMatrix m(numbers);
-      ProductCase c;
-      c.x_rows = x_rows;
-      ProductRun run(m, c, dice);
-      REQUIRE(run.Run(true) == "");
-      REQUIRE(run.Worst() <= 1);
-      const simt::Requests& planes = run.counts.loads_of.at("planes");
-      CAPTURE(bits);
-      CAPTURE(planes.sectors * 32);
-      CAPTURE(m.device.bytes);
-      CHECK(static_cast<double>(planes.sectors * 32) <= 1.02 * static_cast<double>(m.device.bytes));
-      CHECK(planes.whole == planes.sectors);
-      CHECK(run.counts.bank_conflicts == 0);
-    }
   }
 }
 

@@ -1,4 +1,4 @@
-// Raw matrices on a device, under the executor: decoded with the bits that the CPU gives them, multiplied within the
+// Raw matrices on a GPU, or under the executor: decoded with the bits that the CPU gives them, multiplied within the
 // bound of kernels/cuda/product_plan.h.
 #include <doctest/doctest.h>
 
@@ -10,7 +10,6 @@
 
 #include "format/bytes.h"
 #include "kernels/cuda/decode_plan.h"
-#include "kernels/cuda/product_kernels.h"
 #include "kernels/cuda/product_plan.h"
 #include "kernels/widen.h"
 #include "tests/kernels/cuda/device_matrix.h"
@@ -57,9 +56,7 @@ void CheckSlice(const RawMatrix& m, DType from, const MatrixSlice& slice, DType 
   memory.Lend(out, ((slice.rows - 1) * stride + slice.columns) * size, "out");
   const auto steps = cuda::PlanDecode(m.view, slice, to, out, stride, 2);
   REQUIRE(steps.size() == 1);
-  const simt::LaunchOptions options = {
-      .grid = steps[0].grid, .block = steps[0].block, .seed = static_cast<unsigned>(dice.Below(4))};
-  REQUIRE(simt::Launch(memory, options, [&] { cuda::FunctionFor(steps[0])(steps[0].params); }).error == "");
+  REQUIRE(RunStep(memory, steps[0], static_cast<unsigned>(dice.Below(4))) == "");
   std::vector<std::byte> row(slice.columns * size);
   std::vector<float> wanted(slice.columns), wide(slice.columns);
   for (uint64_t r = 0; r < slice.rows; ++r) {
@@ -151,39 +148,34 @@ double Multiply(const RawProduct& c, Dice& dice, bool tiles) {
   std::vector<float> weights(c.rows * c.stride), x(c.x_rows * c.slice.columns);
   for (float& w : weights) w = (static_cast<float>(dice.Below(2001)) - 1000.0f) / 700.0f;
   for (float& v : x) v = (static_cast<float>(dice.Below(2001)) - 1000.0f) / 500.0f;
-  std::vector<std::byte> bytes(weights.size() * InfoOf(c.type).size), x_bytes(x.size() * 2);
+  std::vector<std::byte> bytes(weights.size() * InfoOf(c.type).size);
+  AlignedBytes x_bytes(x.size() * 2), y_bytes(c.x_rows * c.slice.rows * sizeof(float));
   NarrowFromF32(c.type, weights.data(), weights.size(), bytes.data());
   WidenToF32(c.type, bytes.data(), weights.size(), weights.data());
   NarrowFromF32(c.x_type, x.data(), x.size(), x_bytes.data());
   WidenToF32(c.x_type, x_bytes.data(), x.size(), x.data());
   const RawMatrix m(c.type, c.rows, c.columns, c.stride, bytes.data());
 
-  std::vector<float> y(c.x_rows * c.slice.rows, 7.0f);
+  float* const y = y_bytes.as<float>();
+  std::fill_n(y, c.x_rows * c.slice.rows, 7.0f);
   cuda::ProductRequest request;
   request.slice = c.slice, request.x_type = c.x_type, request.x_rows = c.x_rows, request.x_stride = c.slice.columns;
-  request.x = x_bytes.data(), request.y = y.data(), request.y_stride = c.slice.rows, request.add = c.add;
+  request.x = x_bytes.data(), request.y = y, request.y_stride = c.slice.rows, request.add = c.add;
   request.precision = dice.Half() ? cuda::ProductPrecision::kNative : cuda::ProductPrecision::kLlmInt8;
-  const cuda::DeviceLimits limits = {.multiprocessors = 2, .shared_bytes = 99 << 10, .architecture = 80};
+  cuda::DeviceLimits limits = LimitsForTests();
+  limits.multiprocessors = 2;
   AlignedBytes scratch(cuda::ProductScratchBytes(m.view, request, limits));
   request.scratch = scratch.data();
   simt::Memory memory = m.memory;
   memory.LendReadOnly(x_bytes.data(), x_bytes.size(), "x");
-  memory.Lend(y.data(), y.size() * sizeof(float), "y");
+  memory.Lend(y_bytes.data(), y_bytes.size(), "y");
   memory.Lend(scratch.data(), scratch.size(), "scratch");
   bool tiled = false;
   for (const cuda::ProductStep& step : cuda::PlanProduct(m.view, request, limits)) {
-    const bool arranges = step.kernel < cuda::ProductKernel::kTiles;
     tiled |= step.kernel == cuda::ProductKernel::kTiles;
-    const simt::LaunchOptions options = {.grid = step.grid,
-                                         .block = step.block,
-                                         .dynamic_shared = step.shared_bytes,
-                                         .seed = static_cast<unsigned>(dice.Below(4))};
-    const simt::Report report = simt::Launch(memory, options, [&] {
-      arranges ? cuda::ArrangeFunctionFor(step)(step.arrange) : cuda::ProductFunctionFor(step)(step.product);
-    });
-    REQUIRE(report.error == "");
+    REQUIRE(RunStep(memory, step, static_cast<unsigned>(dice.Below(4))) == "");
   }
-  REQUIRE(tiled == tiles);
+  REQUIRE(tiled == (tiles && (c.x_type == DType::kF16 || limits.architecture >= 80)));
   double worst = 0;
   for (uint64_t n = 0; n < c.x_rows; ++n) {
     for (uint64_t r = 0; r < c.slice.rows; ++r) {
