@@ -433,7 +433,7 @@ typedef struct ingot_upload { /* what is to go there; in an array all have the s
 /* Told of each tensor once it is done: complete and verified (`tensor` is the callee's to release, `status` INGOT_OK,
  * `text` ""), or refused (`tensor` NULL) with the error's status and text: INGOT_E_DATA, INGOT_E_IO, of that tensor
  * alone. `request` is its place in the array. In no stated order, from any thread, one call at a time, never one of
- * these and the progress function at once. */
+ * these and the progress function at once; neither may upload with the same handle, which waits for this call. */
 typedef void (*ingot_uploaded)(void* user, size_t request, ingot_device_tensor* tensor, ingot_status status,
                                const char* text);
 

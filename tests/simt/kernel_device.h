@@ -19,6 +19,7 @@ class KernelDevice : public EmulatedDevice {
  public:
   using EmulatedDevice::EmulatedDevice;
   using EmulatedDevice::Range;
+  ~KernelDevice() override { Stop(); }
 
   // One launch: `kernel` is called for each thread.
   struct Kernel {
