@@ -103,10 +103,10 @@ function(ingot_add_cuda target)
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:${INGOT_CUDA_CODE}>"
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xptxas=--warn-on-spills,--warn-on-local-memory-usage,-Werror -Xcompiler=-Wall,-Wextra>)
-  # Linked statically: where there is no driver, it says so.
-  target_link_libraries(${target} PUBLIC CUDA::cudart_static)
+  # Linked statically: where there is no driver, it says so. Its headers are for the kernels' own files.
+  target_link_libraries(${target} PRIVATE CUDA::cudart_static)
   if(INGOT_CUBLASLT)
     set_property(SOURCE kernels/cuda/product_device.cc APPEND PROPERTY COMPILE_DEFINITIONS INGOT_HAS_CUBLASLT)
-    target_link_libraries(${target} PUBLIC CUDA::cublasLt)
+    target_link_libraries(${target} PRIVATE CUDA::cublasLt)
   endif()
 endfunction()
