@@ -17,8 +17,9 @@ namespace ingot::cuda {
 // file can make a kernel leave its planes. Refuses what is wrong with kBadInput.
 Result<MatrixView> MakeMatrixView(const EncodedMatrix& matrix, const DeviceAddress& device_address);
 
-// The view of rows by columns elements that lie on the device as they are, `stride` of them from one row to the next;
-// `elements`: where the first row is or would be. kUnsupported: a type that is no F32, F16, BF16, F64, F8_E4M3,
+// The view of rows by columns elements that lie on the device as they are, `stride` of them from one row to the next
+// (fewer than a row has, if only a slice of columns is there); `elements`: where the first row is or would be.
+// kUnsupported: a type that is no F32, F16, BF16, F64, F8_E4M3,
 // F8_E5M2.
 Result<MatrixView> MakeRawView(DType type, uint64_t rows, uint64_t columns, uint64_t stride, const void* elements);
 

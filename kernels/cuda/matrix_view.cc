@@ -181,7 +181,7 @@ Result<MatrixView> MakeRawView(DType type, uint64_t rows, uint64_t columns, uint
   if (type > DType::kF8E5M2)
     return Fail(ErrorCode::kUnsupported, "elements of {} cannot be decoded on a device", InfoOf(type).name);
   constexpr uint64_t kMostElements = uint64_t{1} << 60;
-  if (rows == 0 || columns == 0 || stride < columns || rows > kMostElements / stride)
+  if (rows == 0 || columns == 0 || stride == 0 || rows > kMostElements / std::max(stride, columns))
     return Fail(ErrorCode::kUsage, "{} by {} elements, rows {} apart", rows, columns, stride);
   MatrixView view;
   view.raw = true, view.raw_type = TypeOf(type), view.raw_stride = stride;
