@@ -35,41 +35,51 @@ struct Int8Math {
 // ---- codes of a lane, from a stage in shared memory
 
 // The planes of a stage lie one after the other: [piece][row of the block][16 or 32 bytes]; a piece is a unit of a
-// field, or two of 1 bit; a unit of 8 bits is two pieces. So the eight rows that a warp reads at once lie side by side.
+// field, or two of 1 bit; a unit of 8 bits is two pieces, one of raw elements of 16 bits four. So the eight rows that a
+// warp reads at once lie side by side.
 template <int kBits>
 struct StagedCodes {
   static constexpr uint32_t kWidth = kBits == 3 ? 2 : kBits;  // of the low field
   static constexpr bool kHighField = kBits == 3;
   static constexpr uint32_t kPieceBytes = kWidth == 2 ? 16 : 32;
-  static constexpr uint32_t kWords = kBits == 8 ? 4 : 2;
+  static constexpr uint32_t kWords = kBits == 16 ? 8 : kBits == 8 ? 4 : 2;
 
   static INGOT_DEVICE constexpr uint32_t LowBytes(uint32_t units) { return kBlockRows * 8 * kWidth * units; }
   static INGOT_DEVICE constexpr uint32_t Bytes(uint32_t units) {
     return LowBytes(units) + (kHighField ? kBlockRows * 8 * units : 0);
   }
 
-  // Words of codes: one a byte for 8 bits; else two a byte, the high one 32 columns further on (up to 4 bits, what is
-  // above a narrower code is undefined).
-  template <uint32_t kUnits>
-  static INGOT_DEVICE void Load(const uint8_t* stage, uint32_t unit, uint32_t row, uint32_t lane_of_row,
-                                uint32_t* words) {
-    if constexpr (kBits == 4 || kBits == 8) {
+  uint32_t low, high;    // where the lane's bytes of a row begin in each field
+  uint32_t left, right;  // how its bits of the high field are moved
+
+  INGOT_DEVICE StagedCodes(uint32_t row, uint32_t lane_of_row)
+      : low(Keep(row * kPieceBytes + lane_of_row * (kPieceBytes / 4))),
+        high(Keep(row * 16 + lane_of_row % 2 * 4)),
+        left(Keep(2 - lane_of_row / 2)),
+        right(Keep(lane_of_row / 2)) {}
+
+  // Words of codes: raw elements in pairs, of columns 4 lane to 4 lane + 3 of each 16; one a byte for 8 bits; else two
+  // a byte, the high one 32 columns further on (up to 4 bits, what is above a narrower code is undefined).
+  // Those of a row kFurther rows after the lane's.
+  template <uint32_t kUnits, uint32_t kFurther>
+  INGOT_DEVICE void Load(const uint8_t* stage, uint32_t unit, uint32_t* words) const {
+    if constexpr (kBits == 4 || kBits == 8 || kBits == 16) {
       INGOT_UNROLL
       for (uint32_t i = 0; i < kBits / 4; ++i) {
         const uint32_t piece = unit * (kBits / 4) + i;
         const Words2 w =
-            LoadShared(reinterpret_cast<const Words2*>(stage + (piece * kBlockRows + row) * 32 + 8 * lane_of_row));
+            LoadShared(reinterpret_cast<const Words2*>(stage + low + (piece * kBlockRows + kFurther) * 32));
         words[2 * i] = w.word[0], words[2 * i + 1] = w.word[1];
       }
     } else {
-      const uint32_t low =
-          LoadShared(reinterpret_cast<const uint32_t*>(stage + (unit * kBlockRows + row) * 16 + 4 * lane_of_row));
-      words[0] = low, words[1] = low >> 2;
+      const uint8_t* const at = stage + low + (unit * kBlockRows + kFurther) * 16;
+      const uint32_t two = LoadShared(reinterpret_cast<const uint32_t*>(at));
+      words[0] = two, words[1] = two >> 2;
       if constexpr (kBits == 3) {
-        const uint32_t at = (unit / 2 * kBlockRows + row) * 16 + 8 * (unit % 2) + 4 * (lane_of_row % 2);
-        const uint32_t high = LoadShared(reinterpret_cast<const uint32_t*>(stage + LowBytes(kUnits) + at));
-        words[0] = Select<0x33333333u>(low, high << (2 - lane_of_row / 2));
-        words[1] = Select<0x33333333u>(low >> 2, high >> (lane_of_row / 2));
+        const uint32_t further = (unit / 2 * kBlockRows + kFurther) * 16 + 8 * (unit % 2);
+        const uint32_t one = LoadShared(reinterpret_cast<const uint32_t*>(stage + high + LowBytes(kUnits) + further));
+        words[0] = Select<0x33333333u>(two, one << left);
+        words[1] = Select<0x33333333u>(two >> 2, one >> right);
       }
     }
   }
@@ -103,6 +113,20 @@ struct CodesAsF16 {
         registers[4 + 2 * w] = words[w] & (kMask << 4), registers[4 + 2 * w + 1] = odd & (kMask << 4);
       }
     }
+  }
+};
+
+// Raw elements of the type of the activations.
+struct RawElements {
+  static constexpr uint32_t kTableBytes = 0;
+  static constexpr bool kCrossed = false;
+  static constexpr float kHighScale = 1.0f, kCentre = 0.0f;
+  INGOT_DEVICE RawElements(const MatrixView&, uint32_t*) {}
+  INGOT_DEVICE float Unit() const { return 1.0f; }
+
+  INGOT_DEVICE void Make(const uint32_t* words, uint32_t* registers) const {
+    INGOT_UNROLL
+    for (int i = 0; i < 8; ++i) registers[i] = words[i];
   }
 };
 
@@ -215,6 +239,14 @@ struct WayOf {
 template <int kBits>
 struct WayOf<F16Math, kBits, false> {
   using Way = CodesAsF16<kBits>;
+};
+template <>
+struct WayOf<F16Math, 16, false> {
+  using Way = RawElements;
+};
+template <>
+struct WayOf<BF16Math, 16, false> {
+  using Way = RawElements;
 };
 template <int kBits>
 struct WayOf<BF16Math, kBits, false> {
