@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
-#include <memory>
 #include <thread>
 
 #include "kernels/targets.h"
@@ -15,7 +14,6 @@
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/progress.h"
-#include "tools/threads.h"
 #include "tools/version.h"
 
 namespace ingot {
@@ -25,49 +23,9 @@ using bench::Bench;
 using bench::Figure;
 using bench::Task;
 
-constexpr const char* kFooter =
-    "Every figure is a share of a yardstick that is measured in the same process, in turns with it: 1.00 is as fast "
-    "as\n"
-    "the machine can do this. Of both the best of many short windows counts, so that other programs on the machine\n"
-    "disturb little. G is 1e9. Without FILE weights are made up, in memory and in temporary files (TMPDIR):\n"
-    "  yardsticks  memset, memcpy, a memory read of eight streams at once (as fast as memory is read), and f32\n"
-    "              multiply-adds in registers, each on one thread and on all\n"
-    "  decode      1 to 8 bits and NF4 in groups of 16 to 128 columns and whole rows, f16 scales and integer "
-    "zero-points,\n"
-    "              to f32, f16 and bf16 on one thread; beside memset of as many bytes. In cache: 16 K values; out of "
-    "cache:\n"
-    "              64 M values, written past the caches. Several threads: beside the same on one\n"
-    "  gemv        products with one row of 4096 activations, 128 MiB of weights from memory, activations rounded to 8 "
-    "bits,\n"
-    "              to 16, or f32 as they are; bytes are the packed ones, beside a memory read of them\n"
-    "  gemm        products of 4096 by 4096 weights with 32 and 512 rows of activations, f32, int8 and LLM.int8 (0.5 % "
-    "of\n"
-    "              the columns in f32); beside the f32 multiply-adds\n"
-    "  open        opening a file of raw tensors of 32 values, header and index validated, and reading one tensor, by "
-    "a\n"
-    "              mapping or with reads; beside reading header and index and nothing more\n"
-    "  verify      every byte of 256 MiB in the page cache, when a program opens the file, and by `ingot validate`;\n"
-    "              beside the memory read. What was written in larger pieces lies in larger pages, which are mapped "
-    "faster:\n"
-    "              files that were copied are like the first row, files that were read from disk may be like the "
-    "second\n"
-    "With FILE: the same of its tensors, those of one encoding together; of many the first 128 MiB.\n"
-    "--json: {\"figures\": [{\"section\", \"name\", \"row\", \"column\", \"value\", \"unit\", \"yardstick\", "
-    "\"yardstick_value\", "
-    "\"share\"}, ...]}\n"
-    "and cpu, cores, threads, target, version, quick, file.";
-
-struct Options {
-  std::string file;
-  std::string device = "cpu";
-  std::vector<std::string> only;
-  bool quick = false, json = false, quiet = false;
-  std::optional<int> threads;
-
-  bool Wants(const std::string& section) const {
-    return only.empty() || std::find(only.begin(), only.end(), section) != only.end();
-  }
-};
+bool Wants(const BenchArguments& options, const std::string& section) {
+  return options.only.empty() || std::find(options.only.begin(), options.only.end(), section) != options.only.end();
+}
 
 using MakeTasks = std::vector<Task> (*)(const Bench&);
 constexpr std::pair<const char*, MakeTasks> kSections[] = {
@@ -88,21 +46,21 @@ std::string CpuModel() {
   return "unknown processor";
 }
 
-Result<std::vector<Task>> TasksOf(const Options& options, const Bench& bench) {
+Result<std::vector<Task>> TasksOf(const BenchArguments& options, const Bench& bench) {
   std::vector<Task> tasks;
   for (const auto& section : kSections) {
     const bool own = options.file.empty() || section.second == &bench::YardstickTasks;
-    if (!own || !options.Wants(section.first)) continue;
+    if (!own || !Wants(options, section.first)) continue;
     for (Task& task : section.second(bench)) tasks.push_back(std::move(task));
   }
   if (options.file.empty()) return tasks;
-  auto more = bench::FileTasks(bench, options.file, [&](const std::string& name) { return options.Wants(name); });
+  auto more = bench::FileTasks(bench, options.file, [&](const std::string& name) { return Wants(options, name); });
   if (!more) return more;
   for (Task& task : *more) tasks.push_back(std::move(task));
   return tasks;
 }
 
-Json ToJson(const Options& options, const Bench& bench) {
+Json ToJson(const BenchArguments& options, const Bench& bench) {
   Json figures = Json::array();
   for (const Figure& f : bench.figures()) {
     figures.push_back({{"section", f.section},
@@ -178,7 +136,41 @@ void PrintTables(const Bench& bench) {
   for (const std::string& section : sections.all()) PrintSection(section, bench.figures());
 }
 
-Result<int> RunBench(const Options& options) {
+}  // namespace
+
+const char* const kBenchHelp =
+    "Every figure is a share of a yardstick that is measured in the same process, in turns with it: 1.00 is as fast "
+    "as\n"
+    "the machine can do this. Of both the best of many short windows counts, so that other programs on the machine\n"
+    "disturb little. G is 1e9. Without FILE weights are made up, in memory and in temporary files (TMPDIR):\n"
+    "  yardsticks  memset, memcpy, a memory read of eight streams at once (as fast as memory is read), and f32\n"
+    "              multiply-adds in registers, each on one thread and on all\n"
+    "  decode      1 to 8 bits and NF4 in groups of 16 to 128 columns and whole rows, f16 scales and integer "
+    "zero-points,\n"
+    "              to f32, f16 and bf16 on one thread; beside memset of as many bytes. In cache: 16 K values; out of "
+    "cache:\n"
+    "              64 M values, written past the caches. Several threads: beside the same on one\n"
+    "  gemv        products with one row of 4096 activations, 128 MiB of weights from memory, activations rounded to 8 "
+    "bits,\n"
+    "              to 16, or f32 as they are; bytes are the packed ones, beside a memory read of them\n"
+    "  gemm        products of 4096 by 4096 weights with 32 and 512 rows of activations, f32, int8 and LLM.int8 (0.5 % "
+    "of\n"
+    "              the columns in f32); beside the f32 multiply-adds\n"
+    "  open        opening a file of raw tensors of 32 values, header and index validated, and reading one tensor, by "
+    "a\n"
+    "              mapping or with reads; beside reading header and index and nothing more\n"
+    "  verify      every byte of 256 MiB in the page cache, when a program opens the file, and by `ingot validate`;\n"
+    "              beside the memory read. What was written in larger pieces lies in larger pages, which are mapped "
+    "faster:\n"
+    "              files that were copied are like the first row, files that were read from disk may be like the "
+    "second\n"
+    "With FILE: the same of its tensors, those of one encoding together; of many the first 128 MiB.\n"
+    "--json: {\"figures\": [{\"section\", \"name\", \"row\", \"column\", \"value\", \"unit\", \"yardstick\", "
+    "\"yardstick_value\", "
+    "\"share\"}, ...]}\n"
+    "and cpu, cores, threads, target, version, quick, file.";
+
+Result<int> RunBench(const BenchArguments& options) {
   if (options.device == "cuda")
     return Fail(ErrorCode::kUsage, "--device cuda: this build of ingot has no CUDA, only cpu");
   Bench bench(options.quick, tbb::this_task_arena::max_concurrency());
@@ -199,29 +191,6 @@ Result<int> RunBench(const Options& options) {
     PrintTables(bench);
   }
   return kExitFine;
-}
-
-}  // namespace
-
-void AddBench(CLI::App& app, Runner& runner) {
-  CLI::App* command = app.add_subcommand("bench", "Measure decoding, products, opening and verifying on this machine");
-  auto options = std::make_shared<Options>();
-  command->add_option("FILE", options->file, "an .ingot file whose tensors are measured (default: made-up weights)");
-  command->add_option("--device", options->device, "cpu or cuda (default: cpu)")->check(CLI::IsMember({"cpu", "cuda"}));
-  std::vector<std::string> names;
-  for (const auto& section : kSections) names.emplace_back(section.first);
-  command
-      ->add_option("--only", options->only,
-                   "these sections, separated by commas: yardsticks, decode, gemv, gemm, open, verify")
-      ->delimiter(',')
-      ->type_name("SECTION")
-      ->check(CLI::IsMember(names));
-  command->add_flag("--quick", options->quick, "small data and short windows: whether it works, not how fast");
-  command->add_flag("--json", options->json, "one JSON document on standard output");
-  command->add_flag("--quiet", options->quiet, "no progress");
-  AddThreadsOption(command, options->threads);
-  command->footer(kFooter);
-  runner.Add(command, [options] { return WithThreads(options->threads, [&] { return RunBench(*options); }); });
 }
 
 }  // namespace ingot

@@ -1,10 +1,13 @@
-// How the subcommands of `ingot` hang together: one file each, which adds itself to the application.
+// The subcommands of `ingot`: what each is given, and what it does; one file each. commands.cc reads it from the
+// command line. They return an exit code, or the error that main prints.
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <functional>
-#include <utility>
+#include <optional>
+#include <string>
+#include <vector>
 
+#include "convert/convert.h"
+#include "convert/recipe.h"
 #include "format/status.h"
 
 namespace ingot {
@@ -13,32 +16,75 @@ namespace ingot {
 inline constexpr int kExitFine = 0;
 inline constexpr int kExitNo = 1;  // the answer is no: not valid, differs
 
-// Remembers what the chosen subcommand does, until the whole command line has been read. Not thread-safe.
-class Runner {
- public:
-  // Returns the exit code, or the error that main prints.
-  using Body = std::function<Result<int>()>;
-
-  // `body` is what `command` does.
-  void Add(CLI::App* command, Body body) {
-    command->callback([this, run = std::move(body)] { chosen_ = run; });
-  }
-
-  // Runs the body of the subcommand that was chosen. One must have been.
-  Result<int> Run() const { return chosen_(); }
-
- private:
-  Body chosen_;
+struct ConvertArguments {
+  std::string source, target;
+  std::string preset, recipe_file;
+  MethodOptions method;
+  std::string shard_size, include, exclude;
+  ConvertOptions convert;
+  bool requantize = false, dry_run = false, quiet = false, json = false;
+  std::optional<int> threads;
 };
 
-// Each adds one subcommand. The table of all of them is in main.cc.
-void AddConvert(CLI::App& app, Runner& runner);
-void AddEdit(CLI::App& app, Runner& runner);
-void AddInspect(CLI::App& app, Runner& runner);
-void AddValidate(CLI::App& app, Runner& runner);
-void AddExport(CLI::App& app, Runner& runner);
-void AddDiff(CLI::App& app, Runner& runner);
-void AddPresets(CLI::App& app, Runner& runner);
-void AddBench(CLI::App& app, Runner& runner);
+struct DiffArguments {
+  std::string a, b;
+  bool json = false;
+  bool quiet = false;
+  std::optional<int> threads;
+};
+
+struct EditArguments {
+  std::string file;
+  std::vector<std::string> set, remove, attach, detach;
+  bool compact = false, quiet = false, json = false;
+};
+
+struct ExportArguments {
+  std::string file, target;
+  std::optional<std::string> format, dtype, include;
+  bool requantize = false;
+  bool force = false;
+  bool quiet = false;
+  std::optional<int> threads;
+};
+
+struct InspectArguments {
+  std::string file;
+  std::optional<std::string> tensor;
+  bool bytes = false;
+  bool json = false;
+  std::optional<int> threads;
+};
+
+struct ValidateArguments {
+  std::vector<std::string> files;
+  bool structure_only = false;
+  bool json = false;
+  bool quiet = false;
+  std::optional<int> threads;
+};
+
+struct BenchArguments {
+  std::string file;
+  std::string device = "cpu";
+  std::vector<std::string> only;  // sections; none: all
+  bool quick = false, json = false, quiet = false;
+  std::optional<int> threads;
+};
+
+struct PresetsArguments {
+  bool json = false;
+};
+
+Result<int> RunConvert(ConvertArguments arguments);
+Result<int> RunInspect(const InspectArguments& arguments);
+Result<int> RunValidate(const ValidateArguments& arguments);
+Result<int> RunExport(const ExportArguments& arguments);
+Result<int> RunDiff(const DiffArguments& arguments);
+Result<int> RunEdit(const EditArguments& arguments);
+Result<int> RunPresets(const PresetsArguments& arguments);
+Result<int> RunBench(const BenchArguments& arguments);
+
+extern const char* const kBenchHelp;
 
 }  // namespace ingot

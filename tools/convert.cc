@@ -2,7 +2,6 @@
 #include "convert/convert.h"
 
 #include <charconv>
-#include <memory>
 
 #include "convert/recipe.h"
 #include "convert/selector.h"
@@ -11,20 +10,9 @@
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/progress.h"
-#include "tools/threads.h"
 
 namespace ingot {
 namespace {
-
-struct Options {
-  std::string source, target;
-  std::string preset, recipe_file;
-  MethodOptions method;
-  std::string shard_size, include, exclude;
-  ConvertOptions convert;
-  bool requantize = false, dry_run = false, quiet = false, json = false;
-  std::optional<int> threads;
-};
 
 // "4G", "500MB", "1.5GiB", "1048576": bytes. K, M, G, T are powers of 1000, Ki, Mi, ... of 1024.
 Result<uint64_t> ParseSize(const std::string& text) {
@@ -48,7 +36,7 @@ Result<uint64_t> ParseSize(const std::string& text) {
 }
 
 // The recipe that the options ask for: a preset, a file, or one rule from --method and its companions.
-Result<SelectorOptions> ChooseRecipe(const Options& options) {
+Result<SelectorOptions> ChooseRecipe(const ConvertArguments& options) {
   SelectorOptions selection;
   const MethodOptions& m = options.method;
   const bool has_method = !m.method.empty() || m.bits || m.group_size || m.symmetric || m.zero_point || m.scale_dtype ||
@@ -79,7 +67,7 @@ Result<SelectorOptions> ChooseRecipe(const Options& options) {
   return selection;
 }
 
-Result<int> DryRun(const Source& source, const Options& options) {
+Result<int> DryRun(const Source& source, const ConvertArguments& options) {
   auto plan = PlanConversion(source, options.convert.selection);
   if (!plan) return Propagate(plan);
   Json tensors = Json::array();
@@ -99,7 +87,7 @@ Result<int> DryRun(const Source& source, const Options& options) {
   return kExitFine;
 }
 
-void PrintResult(const ConvertResult& r, const Source& source, const Options& options) {
+void PrintResult(const ConvertResult& r, const Source& source, const ConvertArguments& options) {
   const double rate = static_cast<double>(r.source_bytes) / 1e9 / r.seconds;
   if (options.json) {
     Write(Dump(Json{{"source", source.kind()},
@@ -133,7 +121,9 @@ void PrintResult(const ConvertResult& r, const Source& source, const Options& op
         ToHex(r.content_digest), r.seconds, rate, r.sync_seconds);
 }
 
-Result<int> RunConvert(Options& options) {
+}  // namespace
+
+Result<int> RunConvert(ConvertArguments options) {
   auto selection = ChooseRecipe(options);
   if (!selection) return Propagate(selection);
   selection->requantize = options.requantize;
@@ -154,55 +144,6 @@ Result<int> RunConvert(Options& options) {
   if (!result) return Propagate(result);
   PrintResult(*result, **source, options);
   return kExitFine;
-}
-
-void AddMethodOptions(CLI::App* command, Options& o) {
-  command->add_option("--preset", o.preset, "a recipe by name; `ingot presets` lists them (default: none)");
-  command->add_option("--recipe", o.recipe_file, "a recipe: a JSON file with an ordered list of rules");
-  command->add_option("--method", o.method.method, "one method for all chosen tensors: linear, nf4, fp4, keep");
-  command->add_option("--bits", o.method.bits, "1 to 8");
-  command->add_option("--group-size", o.method.group_size, "columns per group, or channel, or tensor");
-  command->add_flag("--symmetric", o.method.symmetric, "no zero-point");
-  command->add_option("--zero-point", o.method.zero_point, "integer or float");
-  command->add_option("--scale-dtype", o.method.scale_dtype, "f32, f16 or bf16");
-  command->add_option("--clip", o.method.clip, "mse: search the range with the least squared error; or none");
-  command->add_option("--outliers", o.method.outliers, "ratio of values kept exactly, 0.01 is 1 %");
-  command->add_option("--outlier-kind", o.method.outlier_kind, "unstructured or columns");
-  command->add_option("--include", o.include, "also quantize tensors whose name matches");
-  command->add_option("--exclude", o.exclude, "keep tensors whose name matches as they are");
-}
-
-}  // namespace
-
-void AddConvert(CLI::App& app, Runner& runner) {
-  const auto o = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("convert", "Convert a checkpoint to an .ingot file");
-  command
-      ->add_option("SRC", o->source, "a Hugging Face folder, or a .safetensors, .gguf, .bin, .pt, .pth or .ingot file")
-      ->required();
-  command->add_option("DST", o->target, "the file to write")->required();
-  AddMethodOptions(command, *o);
-  command->add_option("--split-columns", o->convert.split_columns, "parts along the columns of each quantized tensor")
-      ->check(CLI::Range(1, 65536));
-  command->add_option("--shard-size", o->shard_size, "at most so many bytes per file, such as 4G; writes a manifest");
-  command->add_option("--alignment", o->convert.alignment, "of planes in the file: a power of two from 64 to 2097152")
-      ->check(CLI::IsMember(
-          {64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576, 2097152}));
-  command->add_flag("--compress", o->convert.compress, "zstd where it saves 5 % of a plane");
-  command->add_flag("--sha256", o->convert.sha256, "record the SHA-256 of planes and sources too");
-  command->add_flag("--verify", o->convert.verify,
-                    "before the file gets its name: validate it, decode what was kept and compare it with the source");
-  command->add_flag(
-      "--requantize", o->requantize,
-      "also quantize what the source has quantized already: it is decoded for it; needed for what cannot be kept "
-      "exactly (int8-g128 where nothing else is given)");
-  command->add_flag("--allow-nonfinite", o->convert.allow_nonfinite, "convert weights that hold NaN or infinity");
-  AddThreadsOption(command, o->threads);
-  command->add_flag("--dry-run", o->dry_run, "print what would be done with each tensor, and why");
-  command->add_flag("--force", o->convert.force, "replace DST if it exists");
-  command->add_flag("--quiet", o->quiet, "no progress, no summary");
-  command->add_flag("--json", o->json, "the summary as JSON");
-  runner.Add(command, [o] { return WithThreads(o->threads, [o] { return RunConvert(*o); }); });
 }
 
 }  // namespace ingot

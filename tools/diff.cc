@@ -1,6 +1,5 @@
 // ingot diff: how far the values of two models are apart, tensor by tensor.
 #include <algorithm>
-#include <memory>
 
 #include "format/text.h"
 #include "tools/any_source.h"
@@ -8,17 +7,9 @@
 #include "tools/compare.h"
 #include "tools/output.h"
 #include "tools/progress.h"
-#include "tools/threads.h"
 
 namespace ingot {
 namespace {
-
-struct Options {
-  std::string a, b;
-  bool json = false;
-  bool quiet = false;
-  std::optional<int> threads;
-};
 
 enum class Verdict { kIdentical, kDiffers, kShape, kDType, kOnlyInA, kOnlyInB, kUnknown };
 constexpr std::string_view kVerdicts[] = {"identical", "differs",   "shape differs", "dtype differs",
@@ -138,7 +129,7 @@ Json ToJson(const Row& row) {
   return json;
 }
 
-void PrintJson(const Options& options, const std::vector<Row>& rows, const Total& total) {
+void PrintJson(const DiffArguments& options, const std::vector<Row>& rows, const Total& total) {
   Json json{{"a", options.a}, {"b", options.b}, {"identical", total.same()}};
   json["tensors"] = Json::array();
   for (const Row& row : rows) json["tensors"].push_back(ToJson(row));
@@ -184,7 +175,9 @@ void PrintRows(const std::vector<Row>& rows, const Total& total) {
   Print("\n");
 }
 
-Result<int> RunDiff(const Options& options) {
+}  // namespace
+
+Result<int> RunDiff(const DiffArguments& options) {
   const auto a = OpenTensors(options.a);
   if (!a) return Propagate(a);
   const auto b = OpenTensors(options.b);
@@ -207,23 +200,6 @@ Result<int> RunDiff(const Options& options) {
     }
   }
   return total.same() ? kExitFine : kExitNo;
-}
-
-}  // namespace
-
-void AddDiff(CLI::App& app, Runner& runner) {
-  CLI::App* command = app.add_subcommand("diff", "Compare the values of two models, tensor by tensor");
-  auto options = std::make_shared<Options>();
-  command->add_option("A", options->a, "an .ingot file, a checkpoint file or a directory that holds one")->required();
-  command->add_option("B", options->b, "the other one")->required();
-  command->add_flag("--json", options->json, "one JSON document on standard output");
-  command->add_flag("--quiet", options->quiet, "no progress");
-  AddThreadsOption(command, options->threads);
-  command->footer(
-      "Relative error: ||a - b|| / ||a||. SQNR: 10 log10(||a||^2 / ||a - b||^2). Equal values of different dtypes are\n"
-      "identical, NaN equals NaN, -0 equals 0. Tensors that are not floating are compared as bytes.\n"
-      "Exit code 0 if all is identical, 1 if anything differs.");
-  runner.Add(command, [options] { return WithThreads(options->threads, [&] { return RunDiff(*options); }); });
 }
 
 }  // namespace ingot

@@ -20,19 +20,9 @@
 #include "tools/output.h"
 #include "tools/progress.h"
 #include "tools/staged_files.h"
-#include "tools/threads.h"
 
 namespace ingot {
 namespace {
-
-struct Options {
-  std::string file, target;
-  std::optional<std::string> format, dtype, include;
-  bool requantize = false;
-  bool force = false;
-  bool quiet = false;
-  std::optional<int> threads;
-};
 
 constexpr std::string_view kSafetensors = "safetensors", kGguf = "gguf", kGptq = "gptq";
 // Attachments of these names would take the place of the exported weights, now or for whoever loads the folder.
@@ -47,7 +37,7 @@ struct DTypeName {
 constexpr std::array<DTypeName, 3> kDTypes = {{{"f32", DType::kF32}, {"f16", DType::kF16}, {"bf16", DType::kBF16}}};
 
 // The dtype asked for; the command line has been checked.
-std::optional<DType> DTypeOf(const Options& options) {
+std::optional<DType> DTypeOf(const ExportArguments& options) {
   for (const DTypeName& row : kDTypes) {
     if (options.dtype == row.name) return row.type;
   }
@@ -55,7 +45,7 @@ std::optional<DType> DTypeOf(const Options& options) {
 }
 
 // The numbers of the tensors to export.
-Result<std::vector<uint32_t>> Select(const Model& model, const Options& options) {
+Result<std::vector<uint32_t>> Select(const Model& model, const ExportArguments& options) {
   std::optional<Regex> include;
   if (options.include) {
     auto regex = Regex::Compile(*options.include);
@@ -139,7 +129,7 @@ Status StageAttachments(const Model& model, const Target& place, StagedFiles& fi
 }
 
 // Refuses, before anything is decoded, what exists (without --force) or is a file that is being read.
-Status CheckTargets(const Model& model, const Target& place, const Options& options) {
+Status CheckTargets(const Model& model, const Target& place, const ExportArguments& options) {
   const Index& index = model.main().index();
   std::vector<std::string> files = {place.file};
   for (uint32_t i = 0; i < index.count(Table::kAttachments) && !place.folder.empty(); ++i) {
@@ -184,7 +174,7 @@ struct Writer {
   std::function<void(const std::string& target, uint64_t attachments, double seconds)> print;
 };
 
-Status WriteModel(const Model& model, const Writer& writer, const Target& place, const Options& options) {
+Status WriteModel(const Model& model, const Writer& writer, const Target& place, const ExportArguments& options) {
   if (auto free = CheckTargets(model, place, options); !free) return free;
   auto progress = std::make_unique<Progress>("exporting", options.quiet);
   auto out = OutputFile::Create(place.file, options.force);
@@ -224,7 +214,7 @@ Result<Target> FindTarget(const std::string& path, std::string_view format) {
 
 // Writes what was planned to where `target` says; `files` take the place of attachments of their names.
 Result<int> WriteTo(const Model& model, const Writer& writer, std::string_view format, const std::string& target,
-                    std::vector<FolderPlan::File> files, const Options& options) {
+                    std::vector<FolderPlan::File> files, const ExportArguments& options) {
   auto place = FindTarget(target, format);
   if (!place) return Propagate(place);
   place->files = std::move(files);
@@ -237,7 +227,7 @@ Result<int> WriteTo(const Model& model, const Writer& writer, std::string_view f
 
 // Safetensors, with the files that belong to it; dense tensors and packed ones.
 Result<int> WriteSafetensors(const Model& model, const FolderPlan& folder, const std::string& target,
-                             const Options& options) {
+                             const ExportArguments& options) {
   const SafetensorsPlan& plan = folder.weights;
   const auto print = [&](const std::string& file, uint64_t attachments, double seconds) {
     const auto& tensors = plan.tensors();
@@ -255,7 +245,8 @@ Result<int> WriteSafetensors(const Model& model, const FolderPlan& folder, const
   return WriteTo(model, {write, print}, kSafetensors, target, folder.files, options);
 }
 
-Result<int> ExportSafetensors(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
+Result<int> ExportSafetensors(const Model& model, const std::vector<uint32_t>& numbers,
+                              const ExportArguments& options) {
   auto plan = SafetensorsPlan::Make(model, numbers, DTypeOf(options));
   if (!plan) return Propagate(plan);
   return WriteSafetensors(model, {std::move(*plan), DenseFiles(model), {}}, options.target, options);
@@ -263,7 +254,7 @@ Result<int> ExportSafetensors(const Model& model, const std::vector<uint32_t>& n
 
 // GPTQ and compressed-tensors: always a folder.
 Result<int> ExportFolder(const Model& model, const std::vector<uint32_t>& numbers, std::string_view format,
-                         const Options& options) {
+                         const ExportArguments& options) {
   const FolderOptions wanted{numbers, DTypeOf(options), options.requantize};
   auto plan = format == kGptq ? PlanGptq(model, wanted) : PlanCompressedTensors(model, wanted);
   if (!plan) return Propagate(plan);
@@ -271,7 +262,7 @@ Result<int> ExportFolder(const Model& model, const std::vector<uint32_t>& number
   return WriteSafetensors(model, *plan, folder, options);
 }
 
-Result<int> ExportGguf(const Model& model, const std::vector<uint32_t>& numbers, const Options& options) {
+Result<int> ExportGguf(const Model& model, const std::vector<uint32_t>& numbers, const ExportArguments& options) {
   if (options.dtype) return Fail(ErrorCode::kUsage, "--dtype is for --format safetensors");
   const std::string name = std::filesystem::path(options.file).stem().string();
   const auto plan = GgufPlan::Make(model, numbers, {options.requantize, Escape(name)});
@@ -290,7 +281,9 @@ Result<int> ExportGguf(const Model& model, const std::vector<uint32_t>& numbers,
   return WriteTo(model, {write, print}, kGguf, options.target, {}, options);
 }
 
-Result<int> RunExport(const Options& options) {
+}  // namespace
+
+Result<int> RunExport(const ExportArguments& options) {
   if (options.target.empty()) return Fail(ErrorCode::kUsage, "DST is empty");
   const std::string_view format = options.format                      ? std::string_view(*options.format)
                                   : options.target.ends_with(".gguf") ? kGguf
@@ -304,46 +297,6 @@ Result<int> RunExport(const Options& options) {
   if (format == kGguf) return ExportGguf(**model, *numbers, options);
   if (format == kSafetensors) return ExportSafetensors(**model, *numbers, options);
   return ExportFolder(**model, *numbers, format, options);
-}
-
-}  // namespace
-
-void AddExport(CLI::App& app, Runner& runner) {
-  CLI::App* command = app.add_subcommand(
-      "export", "Write the tensors of an .ingot file as dense safetensors, or as another system stores them");
-  auto options = std::make_shared<Options>();
-  command->add_option("FILE", options->file, "the .ingot file")->required();
-  command
-      ->add_option(
-          "DST", options->target,
-          "the file to write, or a folder (existing, or ending in /) for model.safetensors or model.gguf and the "
-          "attachments")
-      ->required();
-  command
-      ->add_option("--format", options->format,
-                   "safetensors (default), gguf (default if DST ends in .gguf); gptq, compressed-tensors: a folder")
-      ->type_name("NAME")
-      ->check(CLI::IsMember({"safetensors", "gguf", "gptq", "compressed-tensors"}));
-  command
-      ->add_option("--dtype", options->dtype,
-                   "f32, f16 or bf16 for all floating tensors (default: each one's own dtype; raw tensors bit for bit)")
-      ->type_name("TYPE")
-      ->check(CLI::IsMember({"f32", "f16", "bf16"}));
-  command->add_flag("--requantize", options->requantize,
-                    "what the format cannot hold as it is: decode it (gguf: to Q8_0, or to F16 where rows are not "
-                    "multiples of 32), instead of refusing it by name");
-  command->add_option("--include", options->include, "only tensors whose name matches, anywhere in it")
-      ->type_name("REGEX");
-  command->add_flag("--force", options->force, "replace what exists");
-  command->add_flag("--quiet", options->quiet, "print nothing but errors");
-  AddThreadsOption(command, options->threads);
-  command->footer(
-      "Tied tensors are written under each of their names, since safetensors has no aliases. GGUF gets the codes and\n"
-      "scales as they are, in blocks of the type that has the same values; of a Llama checkpoint also its names, its\n"
-      "configuration and its tokenizer. gptq and compressed-tensors compute in the type of the scales: weights whose\n"
-      "values are f32 here are rounded once to it by whoever reads them. The file appears under its name when it is\n"
-      "complete; until then it is .NAME.partial beside it.");
-  runner.Add(command, [options] { return WithThreads(options->threads, [&] { return RunExport(*options); }); });
 }
 
 }  // namespace ingot

@@ -1,6 +1,5 @@
 // ingot inspect: what is in a file.
 #include <algorithm>
-#include <memory>
 
 #include "format/text.h"
 #include "runtime/tensor_reader.h"
@@ -13,18 +12,9 @@
 #include "tools/signals.h"
 #include "tools/summary.h"
 #include "tools/tensor_statistics.h"
-#include "tools/threads.h"
 
 namespace ingot {
 namespace {
-
-struct Options {
-  std::string file;
-  std::optional<std::string> tensor;
-  bool bytes = false;
-  bool json = false;
-  std::optional<int> threads;
-};
 
 // Edits that make one text the other: insertions, deletions, exchanges.
 size_t Distance(std::string_view a, std::string_view b) {
@@ -170,7 +160,7 @@ void PrintDocument(const Json& model, const std::vector<Json>& extra, const Mode
 
 bool CanRead(const TensorRow& row) { return row.kind != "foreign" && row.kind != "unknown" && row.kind != "mixed"; }
 
-Result<int> InspectTensor(const Model& model, const Summary& summary, const Options& options) {
+Result<int> InspectTensor(const Model& model, const Summary& summary, const InspectArguments& options) {
   const auto number = model.Find(*options.tensor);
   if (!number) {
     return Fail(ErrorCode::kUsage, "{}: no tensor is called '{}'{}", options.file, Escape(*options.tensor),
@@ -199,7 +189,7 @@ Result<int> InspectTensor(const Model& model, const Summary& summary, const Opti
 }
 
 // The dump comes first, also of a file that is bad; then what is wrong with it.
-Result<int> InspectBytes(const Options& options) {
+Result<int> InspectBytes(const InspectArguments& options) {
   const auto file = File::OpenForReading(options.file);
   if (!file) return Propagate(file);
   if (auto printed = PrintHexDump(*file); !printed) return Propagate(printed);
@@ -208,7 +198,9 @@ Result<int> InspectBytes(const Options& options) {
   return kExitFine;
 }
 
-Result<int> RunInspect(const Options& options) {
+}  // namespace
+
+Result<int> RunInspect(const InspectArguments& options) {
   if (options.bytes) return InspectBytes(options);
   const auto opened = OpenModel(options.file);
   if (!opened) return Propagate(opened);
@@ -223,23 +215,6 @@ Result<int> RunInspect(const Options& options) {
   for (const TensorRow& row : summary.rows) rows.push_back(&row);
   PrintDocument(ModelJson(model, summary), {}, model, rows);
   return kExitFine;
-}
-
-}  // namespace
-
-void AddInspect(CLI::App& app, Runner& runner) {
-  CLI::App* command = app.add_subcommand("inspect", "Show what is in an .ingot file");
-  auto options = std::make_shared<Options>();
-  command->add_option("FILE", options->file, "the .ingot file, or the manifest of its shards")->required();
-  auto* tensor =
-      command->add_option("--tensor", options->tensor, "one tensor in detail: encoding, planes, figures, codes")
-          ->type_name("NAME");
-  auto* bytes =
-      command->add_flag("--bytes", options->bytes, "annotated hex dump of header and index, also of a bad file");
-  auto* json = command->add_flag("--json", options->json, "one JSON document on standard output");
-  bytes->excludes(tensor)->excludes(json);
-  AddThreadsOption(command, options->threads);
-  runner.Add(command, [options] { return WithThreads(options->threads, [&] { return RunInspect(*options); }); });
 }
 
 }  // namespace ingot

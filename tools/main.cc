@@ -1,13 +1,13 @@
 // The `ingot` command: reads the command line, runs the subcommand and turns its outcome into an exit code.
 #include <fmt/format.h>
 
-#include <array>
 #include <exception>
 #include <new>
 #include <string>
 
 #include "kernels/targets.h"
 #include "tools/command.h"
+#include "tools/commands.h"
 #include "tools/output.h"
 #include "tools/signals.h"
 #include "tools/version.h"
@@ -42,11 +42,6 @@ constexpr const char* kFooter =
     "  INGOT_TARGET   SIMD target by Highway's name: scalar, sse4, avx2, avx3, ...\n"
     "  NO_COLOR       no colours on a terminal";
 
-using AddFunction = void (*)(CLI::App& app, Runner& runner);
-constexpr std::array<AddFunction, 8> kCommands = {
-    &AddConvert, &AddInspect, &AddValidate, &AddExport, &AddDiff, &AddEdit, &AddPresets, &AddBench,
-};
-
 int ReportError(const Error& error) {
   Complain(error.message);
   return ExitCodeOf(error.code);
@@ -75,7 +70,7 @@ int RunCommand(int argc, char** argv) {
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
   Runner runner;
-  for (AddFunction add : kCommands) add(app, runner);
+  AddCommands(app, runner);
   const auto is_named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
   if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_named).empty()) {
     return ReportError({ErrorCode::kUsage, fmt::format("there is no command '{}'\nTry 'ingot --help'.", argv[1])});

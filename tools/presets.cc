@@ -1,6 +1,5 @@
 // ingot presets: the recipes that ship with the tool.
 #include <algorithm>
-#include <memory>
 
 #include "convert/recipe.h"
 #include "tools/command.h"
@@ -35,11 +34,6 @@ int PrintTable() {
 
 }  // namespace
 
-void AddPresets(CLI::App& app, Runner& runner) {
-  CLI::App* command = app.add_subcommand("presets", "List the presets of `ingot convert` and their recipes");
-  auto json = std::make_shared<bool>(false);
-  command->add_flag("--json", *json, "one JSON document: name, description and recipe of each");
-  runner.Add(command, [json]() -> Result<int> { return *json ? PrintJson() : PrintTable(); });
-}
+Result<int> RunPresets(const PresetsArguments& arguments) { return arguments.json ? PrintJson() : PrintTable(); }
 
 }  // namespace ingot

@@ -8,12 +8,6 @@
 
 namespace ingot {
 
-void AddThreadsOption(CLI::App* command, std::optional<int>& threads) {
-  command->add_option("--threads", threads, "threads to use (default: INGOT_THREADS, else all cores)")
-      ->type_name("N")
-      ->check(CLI::Range(1, kMostThreads));
-}
-
 Result<int> WithThreads(std::optional<int> threads, const std::function<Result<int>()>& body) {
   if (!threads) {
     auto environment = ThreadsFromEnvironment();

@@ -2,24 +2,14 @@
 #include "runtime/validate.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "format/text.h"
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/progress.h"
-#include "tools/threads.h"
 
 namespace ingot {
 namespace {
-
-struct Options {
-  std::vector<std::string> files;
-  bool structure_only = false;
-  bool json = false;
-  bool quiet = false;
-  std::optional<int> threads;
-};
 
 struct Outcome {
   std::string file;
@@ -33,7 +23,7 @@ struct Outcome {
   double rate() const { return seconds > 0 ? static_cast<double>(result->bytes) / 1e9 / seconds : 0; }
 };
 
-Outcome Check(const std::string& file, const Options& options) {
+Outcome Check(const std::string& file, const ValidateArguments& options) {
   Progress progress("validating", options.quiet || options.json);
   ValidateOptions how;
   how.structure_only = options.structure_only;
@@ -43,7 +33,7 @@ Outcome Check(const std::string& file, const Options& options) {
   return outcome;
 }
 
-void PrintOutcome(const Outcome& outcome, const Options& options) {
+void PrintOutcome(const Outcome& outcome, const ValidateArguments& options) {
   const std::string file = WithoutControls(outcome.file);
   if (!outcome.result) {
     Complain(outcome.result.error().message);
@@ -90,7 +80,9 @@ Json ToJson(const Outcome& outcome) {
   return json;
 }
 
-Result<int> RunValidate(const Options& options) {
+}  // namespace
+
+Result<int> RunValidate(const ValidateArguments& options) {
   int code = kExitFine;
   size_t valid = 0;
   Json files = Json::array();
@@ -113,23 +105,6 @@ Result<int> RunValidate(const Options& options) {
     Print("{}: {} valid, {} not\n", Counted(options.files.size(), "file"), valid, options.files.size() - valid);
   }
   return code;
-}
-
-}  // namespace
-
-void AddValidate(CLI::App& app, Runner& runner) {
-  CLI::App* command = app.add_subcommand("validate", "Check files against every rule of the format");
-  auto options = std::make_shared<Options>();
-  command->add_option("FILE", options->files, ".ingot files; the shards of a manifest are checked with it")->required();
-  command->add_flag("--structure-only", options->structure_only, "only header and index: no plane is read");
-  command->add_flag("--json", options->json, "one JSON document on standard output");
-  command->add_flag("--quiet", options->quiet, "print only what is wrong");
-  AddThreadsOption(command, options->threads);
-  command->footer(
-      "Prints every violation with the number of its rule (spec/FORMAT.md, spec/ENCODINGS.md), the place and the "
-      "values.\n"
-      "Exit code 0 if all files are valid, 1 if one is not, 4 if one cannot be read.");
-  runner.Add(command, [options] { return WithThreads(options->threads, [&] { return RunValidate(*options); }); });
 }
 
 }  // namespace ingot
