@@ -19,6 +19,7 @@ std::shared_ptr<Device> OpenTestDevice() {
 #ifdef INGOT_HAS_CUDA
 void CopyToDevice(std::byte* to, const std::byte* from, size_t size) {
   REQUIRE(cudaMemcpy(to, from, size, cudaMemcpyHostToDevice) == cudaSuccess);
+  REQUIRE(cudaDeviceSynchronize() == cudaSuccess);  // other streams do not wait for it
 }
 void CopyToHost(std::byte* to, const std::byte* from, size_t size) {
   REQUIRE(cudaMemcpy(to, from, size, cudaMemcpyDeviceToHost) == cudaSuccess);

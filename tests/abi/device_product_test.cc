@@ -180,6 +180,39 @@ TEST_CASE("tensors and slices at random: parts along rows and columns, any view,
   }
 }
 
+// A raw one.
+Expected AddRawMatrix(TensorFile& file, Dice& dice, const std::string& name, DType type, uint64_t rows,
+                      uint64_t columns) {
+  Expected e = {name, type, {rows, columns}, dice.Floats(rows * columns, type), {}};
+  Bytes bytes;
+  for (const float v : e.values) {
+    AppendFloat(bytes, type, v);
+    e.terms.push_back({.codes = std::abs(v)});
+  }
+  file.Add(name, type, {rows, columns}, file.AddRaw(bytes));
+  return e;
+}
+
+TEST_CASE("shares of raw matrices") {
+  Dice dice(65, false);
+  TensorFile file;
+  std::vector<Expected> all;
+  std::vector<Wanted> wanted;
+  for (uint32_t t = 0; t < 3; ++t) {
+    const auto type = static_cast<DType>(t);
+    all.push_back(AddRawMatrix(file, dice, "w" + std::to_string(t), type, 70, 512));
+    for (const MatrixSlice& share :
+         {MatrixSlice{0, 70, 0, 512}, MatrixSlice{64, 6, 0, 512}, MatrixSlice{0, 70, 128, 192},
+          MatrixSlice{1, 69, 320, 72}, MatrixSlice{0, 70, 448, 64}, MatrixSlice{5, 30, 101, 203}}) {
+      ProductCase c;
+      c.type = t == 2 ? DType::kBF16 : DType::kF16, c.x_rows = 1 + dice.Below(12), c.add = dice.Half();
+      wanted.push_back({t, share, share, c});
+      wanted.push_back({t, WholeOf(all[t]), share, c});
+    }
+  }
+  CheckProducts(file, all, wanted, dice);
+}
+
 TEST_CASE("the shares of ranks, by rows and by columns, each with its own upload or of one") {
   Dice dice(62, false);
   for (const int bits : {2, 3, 4, 8}) {

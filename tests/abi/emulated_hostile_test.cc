@@ -19,7 +19,7 @@ void UseTensor(const std::shared_ptr<Device>& device, const ingot_device* handle
   INGOT_REQUIRE_OK(ingot_device_tensor_decode(tensor, nullptr, INGOT_F32, out.at(), out.size(), 0, nullptr));
   INGOT_REQUIRE_OK(ingot_device_wait(handle, nullptr));
   std::vector<float> got(info.rows * info.columns), wanted(got.size());
-  std::memcpy(got.data(), out.at(), got.size() * 4);
+  if (!got.empty()) std::memcpy(got.data(), out.at(), got.size() * 4);
   INGOT_REQUIRE_OK(ingot_tensor_decode(host, nullptr, INGOT_F32, wanted.data(), wanted.size() * 4, 0));
   REQUIRE(CountDifferences(got, wanted) == 0);
   ingot_device_product p = {};
