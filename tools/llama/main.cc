@@ -10,6 +10,7 @@
 
 #include "tools/llama/evaluate.h"
 #include "tools/llama/failure.h"
+#include "tools/llama/forward.h"
 #include "tools/llama/options.h"
 #include "tools/llama/process.h"
 
@@ -119,7 +120,7 @@ int RunEvaluation(const Options& options, const Config& config, const Weights& w
   }
   NotePositions(options, config, longest);
   const uint64_t batch = std::min(options.batch, longest);
-  Engine engine(config, weights, options.precision, longest, batch);
+  CpuEngine engine(config, weights, options.precision, longest, batch);
   std::unique_ptr<FloatArrayFile> logits;
   if (!options.logits.empty()) {
     const Window& last = plan.windows.back();
@@ -150,7 +151,7 @@ int RunGeneration(const Options& options, const Config& config, const Weights& w
   const std::vector<uint32_t> prompt = CheckIds(tokens, size, config.vocabulary, options.tokens);
   NotePositions(options, config, size + options.generate);
   const uint64_t batch = std::min(options.batch, size);
-  Engine engine(config, weights, options.precision, size + options.generate, batch);
+  CpuEngine engine(config, weights, options.precision, size + options.generate, batch);
   ProgressLine line(options.quiet);
   const auto progress = [&](uint64_t done) {
     if (line.due()) line.Show(fmt::format("{} of {} tokens", done, size + options.generate - 1));
