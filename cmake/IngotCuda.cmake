@@ -1,6 +1,6 @@
 # The CUDA kernels: INGOT_CUDA=AUTO (where a toolkit is found), ON (an error where none is) or OFF. Sets INGOT_HAS_CUDA.
 # The toolkit is looked for in PATH, $CUDA_PATH, $CUDA_HOME and where NVIDIA's and the distributions' packages put it.
-set(INGOT_CUDA OFF CACHE STRING "build the kernels for NVIDIA GPUs: AUTO, ON, OFF")
+set(INGOT_CUDA AUTO CACHE STRING "build the kernels for NVIDIA GPUs: AUTO, ON, OFF")
 set_property(CACHE INGOT_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(INGOT_CUDA_ARCHITECTURES "" CACHE STRING "as CMAKE_CUDA_ARCHITECTURES; empty: every one from 75 on that the toolkit knows, and PTX of the newest")
 set(INGOT_HAS_CUDA OFF)
@@ -48,10 +48,26 @@ if(NOT INGOT_CUDA_ARCHITECTURES)
   execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-arch OUTPUT_VARIABLE listed ERROR_QUIET)
   string(REGEX MATCHALL "[0-9]+" listed "${listed}")
   list(FILTER listed EXCLUDE REGEX "^([0-6].|7[0-4])$")
+  list(REMOVE_DUPLICATES listed)
   list(SORT listed COMPARE NATURAL)
   list(POP_BACK listed newest)
-  list(TRANSFORM listed APPEND "-real")
-  set(CMAKE_CUDA_ARCHITECTURES ${listed} ${newest})
+  # Machine code for all of them, from three runs of the compiler's first half, which takes most of the time: for sm_75, which has
+  # wrappers of its own, for sm_80 and later ones, and for PTX of the newest.
+  set(INGOT_CUDA_CODE --generate-code=arch=compute_${newest},code=[sm_${newest},compute_${newest}])
+  foreach(first 75 80)
+    set(codes ${listed})
+    list(FILTER codes INCLUDE REGEX "^75$")
+    if(first EQUAL 80)
+      set(codes ${listed})
+      list(FILTER codes EXCLUDE REGEX "^75$")
+    endif()
+    if(codes)
+      list(TRANSFORM codes PREPEND "sm_")
+      list(JOIN codes "," codes)
+      list(APPEND INGOT_CUDA_CODE "--generate-code=arch=compute_${first},code=[${codes}]")
+    endif()
+  endforeach()
+  set(CMAKE_CUDA_ARCHITECTURES OFF)
 else()
   set(CMAKE_CUDA_ARCHITECTURES ${INGOT_CUDA_ARCHITECTURES})
 endif()
@@ -76,14 +92,16 @@ if(NOT CMAKE_CUDA20_COMPILE_FEATURES)  # CMake 3.25 does not know that nvcc 12 c
 endif()
 set(CMAKE_CUDA_FLAGS_RELEASE "-O3")
 set(INGOT_HAS_CUDA ON)
-message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
+message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, ${INGOT_CUDA_CODE} ${CMAKE_CUDA_ARCHITECTURES}")
 
 # Adds them to the library of kernels. A register that is spilled to memory is an error.
 function(ingot_add_cuda target)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
   target_sources(${target} PRIVATE ${sources})
-  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc kernels/cuda/product_device.cc PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
+  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc kernels/cuda/product_device.cc
+                              PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
   target_compile_options(${target} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CUDA>:${INGOT_CUDA_CODE}>"
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xptxas=--warn-on-spills,--warn-on-local-memory-usage,-Werror -Xcompiler=-Wall,-Wextra>)
   # Linked statically: where there is no driver, it says so.
   target_link_libraries(${target} PUBLIC CUDA::cudart_static)

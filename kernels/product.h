@@ -8,18 +8,11 @@
 #include "format/bytes.h"
 #include "format/dtype.h"
 #include "kernels/matrix.h"
+#include "kernels/matrix_slice.h"
 
 namespace ingot {
 
 enum class Precision : uint8_t { kF32 = 0, kInt16 = 1, kInt8 = 2, kLlmInt8 = 3 };
-
-// The rows and columns of a matrix that take part.
-struct MatrixSlice {
-  uint64_t row = 0;
-  uint64_t rows = 0;
-  uint64_t column = 0;
-  uint64_t columns = 0;
-};
 
 // The activations and the result; neither is owned. Row n of x holds slice.columns values at x + n * x_stride (in
 // elements); value (n, r) of the result goes to y[n * y_stride + r], r counted from slice.row. y must not overlap x.

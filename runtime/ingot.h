@@ -1,5 +1,6 @@
 /* ingot.h: the C interface of Ingot. Opens .ingot files, hands out their packed planes as they lie in the file, decodes
- * and multiplies them. Link with -lingot (pkg-config ingot, or CMake: find_package(ingot), target ingot::ingot).
+ * and multiplies them, on the CPU and on NVIDIA GPUs. Link with -lingot (pkg-config ingot, or CMake:
+ * find_package(ingot), target ingot::ingot).
  *
  * Conventions
  *  1. Every function that can fail returns an ingot_status, 0 (INGOT_OK) on success. Results come through pointers and
@@ -7,9 +8,9 @@
  *     aborts or exits.
  *  2. ingot_error_text() says in words why the last failed call of this thread failed: it names the file, the tensor,
  *     the rule of the specification and the values. The text lives until the thread's next call that fails.
- *  3. Handles (ingot_model, ingot_tensor) count references: what a function hands out is the caller's to release, once.
- *     A tensor keeps its model alive. Releasing NULL does nothing. Any other NULL for a pointer that is not said to be
- *     optional is INGOT_E_ARGUMENT.
+ *  3. Handles (ingot_model, ingot_tensor, ...) count references: what a function hands out is the caller's to
+ *     release, once. A tensor keeps its model alive. Releasing NULL does nothing. Any other NULL for a pointer that is
+ *     not said to be optional is INGOT_E_ARGUMENT.
  *  4. Structs begin with struct_size, which the caller sets to sizeof the struct as its own compiler sees it; it may be
  *     smaller than the library's (an older header), never larger (INGOT_E_ARGUMENT). New fields are added at the end.
  *     In a struct that goes in, zero is always the default.
@@ -55,7 +56,7 @@
 extern "C" {
 #endif
 
-#define INGOT_ABI_VERSION 1
+#define INGOT_ABI_VERSION 2 /* 2: devices */
 
 typedef struct ingot_model ingot_model;
 typedef struct ingot_tensor ingot_tensor;
@@ -67,7 +68,8 @@ typedef enum ingot_status INGOT_INT {
   INGOT_E_NOT_FOUND = 2,   /* no such tensor, metadata key, attachment, part or plane */
   INGOT_E_DATA = 3,        /* the bytes of the file break a rule of the specification */
   INGOT_E_IO = 4,          /* the operating system refused: missing file, permission, a read that failed */
-  INGOT_E_UNSUPPORTED = 5, /* the file is sound, but this cannot be done with it: a foreign or unknown encoding */
+  INGOT_E_UNSUPPORTED = 5, /* the file is sound, but this cannot be done with it: a foreign or unknown encoding; or
+                              there is no GPU to do it on */
   INGOT_E_MEMORY = 6,      /* no memory */
   INGOT_E_INTERNAL = 7,    /* a defect of the library */
   INGOT_E_DEVICE = 8       /* a GPU or its driver refused or failed */
@@ -367,6 +369,161 @@ typedef struct ingot_plane {
 /* Plane `plane` of encoding `child` of part `part`, whole: this verifies (and reads or decompresses) all of it. */
 INGOT_API ingot_status ingot_tensor_plane(const ingot_tensor* tensor, uint32_t part, uint32_t child, uint32_t plane,
                                           ingot_plane* out);
+
+/* ---- devices: NVIDIA GPUs ----
+ *
+ * Conventions of this part
+ * 11. A build without CUDA, no driver or too old a one, no such device, a device older than sm_75: INGOT_E_UNSUPPORTED
+ *     with the reason; nothing else changes. Failures of a device or its driver are INGOT_E_DEVICE, memory of it that
+ *     is short INGOT_E_MEMORY; both name the device.
+ * 12. `stream` is a cudaStream_t of the tensor's device, or NULL: its default stream. Work is enqueued there and the
+ *     call returns; all that it uses - buffers, scratch, the device tensor - has to live until it is done, also if the
+ *     call fails: some of the work may have been enqueued. What fails later is reported by ingot_device_wait. Buffers
+ *     are memory of the device, which nobody can check. No call leaves another device current than it found, and none
+ *     resets a device.
+ * 13. Handles count references as others do: a device tensor keeps its device alive, and needs neither model nor file.
+ *     Releasing the last reference to a device tensor frees its memory at once (ingot_device_options.release). */
+typedef struct ingot_device ingot_device;
+typedef struct ingot_device_tensor ingot_device_tensor;
+
+/* How many GPUs the driver knows, one at least; their numbers begin with 0, and one that is too old is refused when it
+ * is opened. None, no driver, or a build without CUDA: INGOT_E_UNSUPPORTED. */
+INGOT_API ingot_status ingot_device_count(uint32_t* out);
+
+typedef struct ingot_device_options {
+  size_t struct_size;
+  uint32_t threads;    /* that read, hash and copy in one upload, the calling one among them, at most 1024; 0: 2 */
+  uint32_t streams;    /* of the upload, at most 64; 0: 2 */
+  uint64_t ring_bytes; /* of pinned memory for the upload, 1 MiB for each thread at least; 0: 32 MiB. Taken by the first
+                          upload, kept with the handle. */
+  /* Where the memory of tensors comes from; both or none. `allocate` gives memory of the device at a multiple of
+   * `alignment`, or NULL if there is none; `size` > 0. Called from any thread, from several at once, until the last
+   * tensor of the device is released. */
+  void* user;
+  void* (*allocate)(void* user, uint64_t size, uint64_t alignment);
+  void (*release)(void* user, void* at, uint64_t size);
+} ingot_device_options;
+/* `options` may be NULL. Several handles for one GPU do not know of each other. */
+INGOT_API ingot_status ingot_device_open(uint32_t number, const ingot_device_options* options, ingot_device** out);
+INGOT_API ingot_device* ingot_device_retain(ingot_device* device); /* returns `device` */
+INGOT_API void ingot_device_release(ingot_device* device);
+
+typedef struct ingot_device_info {
+  size_t struct_size;
+  uint32_t number;
+  uint32_t architecture; /* 75, 80, 90, ... */
+  uint32_t multiprocessors;
+  uint32_t reserved;                 /* 0 */
+  uint64_t memory_bytes, free_bytes; /* free now, for all processes */
+  ingot_text name;                   /* "NVIDIA H100 80GB HBM3" */
+} ingot_device_info;
+INGOT_API ingot_status ingot_device_describe(const ingot_device* device, ingot_device_info* out);
+
+/* Waits for everything that was enqueued on the stream so far, by anyone, and reports what of it failed
+ * (INGOT_E_DEVICE). After a failure CUDA refuses all further work of the process on that device. */
+INGOT_API ingot_status ingot_device_wait(const ingot_device* device, void* stream);
+
+typedef struct ingot_upload { /* what is to go there; in an array all have the same struct_size */
+  size_t struct_size;
+  uint32_t tensor;   /* its number in the model */
+  uint32_t reserved; /* 0 */
+  ingot_slice slice; /* all zero (its struct_size too): the whole tensor */
+} ingot_upload;
+
+/* Told of each tensor once it is done: complete and verified (`tensor` is the callee's to release, `status` INGOT_OK,
+ * `text` ""), or refused (`tensor` NULL) with the error's status and text: INGOT_E_DATA, INGOT_E_IO, of that tensor
+ * alone. `request` is its place in the array. In no stated order, from any thread, one call at a time, never one of
+ * these and the progress function at once; neither may upload with the same handle, which waits for this call. */
+typedef void (*ingot_uploaded)(void* user, size_t request, ingot_device_tensor* tensor, ingot_status status,
+                               const char* text);
+
+typedef struct ingot_upload_hooks {
+  size_t struct_size;
+  void* user;
+  ingot_progress progress; /* may be NULL; in bytes of planes. Stopped by it: INGOT_E_ARGUMENT as ingot_model_verify */
+  ingot_uploaded uploaded; /* may be NULL */
+} ingot_upload_hooks;
+
+/* Uploads tensors: each chunk that a slice needs is read, checked (unless the model is INGOT_VERIFY_OFF) and copied
+ * once, and nothing is handed out before all of it has arrived. Foreign and unknown encodings go there too. With
+ * hooks->uploaded, each outcome goes there and `out` must be NULL; the call itself fails only for what concerns all of
+ * them: bad arguments, INGOT_E_MEMORY, INGOT_E_DEVICE (naming the tensor), stopped by progress. What was handed out by
+ * then stays with the callee, the rest is freed. Without it, `out` gets `count` handles, all or nothing, and the first
+ * request that fails is the error. `hooks` may be NULL. Tied tensors, and requests for the same slice, share memory.
+ * Uploads on one handle take turns. */
+INGOT_API ingot_status ingot_device_upload(ingot_device* device, ingot_model* model, const ingot_upload* uploads,
+                                           size_t count, const ingot_upload_hooks* hooks, ingot_device_tensor** out);
+INGOT_API ingot_device_tensor* ingot_device_tensor_retain(ingot_device_tensor* tensor); /* returns `tensor` */
+INGOT_API void ingot_device_tensor_release(ingot_device_tensor* tensor);
+
+typedef struct ingot_device_tensor_info {
+  size_t struct_size;
+  uint64_t rows, columns;                          /* of the tensor: convention 7 */
+  uint64_t row, slice_rows, column, slice_columns; /* that were asked for, so are there */
+  uint64_t memory_bytes;                           /* on the device; of tied tensors counted for each */
+  ingot_text name;
+  uint32_t part_count;
+  uint8_t can_decode;   /* 0: a foreign or unknown encoding, or a dtype without real values */
+  uint8_t can_multiply; /* 0: as above */
+  uint8_t reserved[2];  /* 0 */
+} ingot_device_tensor_info;
+INGOT_API ingot_status ingot_device_tensor_describe(const ingot_device_tensor* tensor, ingot_device_tensor_info* out);
+
+/* A plane on the device, for engines with kernels of their own: the bytes that the slice needs, as they are in the
+ * file. `rows` pieces of `size` bytes each lie one after the other at `data`; in the plane (spec/ENCODINGS.md) the
+ * first one begins at byte `offset`, each other `pitch` bytes after the one before. A whole plane is one piece from 0
+ * on. The rest of what kernels need to know is the host's ingot_tensor_encoding. */
+typedef struct ingot_device_plane {
+  size_t struct_size;
+  uint32_t role;     /* an ingot_role; of an unknown kind INGOT_ROLE_RAW */
+  uint32_t reserved; /* 0 */
+  const void* data;  /* NULL: the slice needs nothing of it. Lives as long as the tensor handle. Of one piece, offset
+                        bytes after a multiple of 256 */
+  uint64_t offset, size;
+  uint64_t rows, pitch;
+  uint64_t plane_size; /* in the file */
+} ingot_device_plane;
+/* Plane `plane` of encoding `child` of part `part`, numbered as in ingot_tensor_plane. */
+INGOT_API ingot_status ingot_device_tensor_plane(const ingot_device_tensor* tensor, uint32_t part, uint32_t child,
+                                                 uint32_t plane, ingot_device_plane* out);
+
+/* Enqueues the decoding of a slice to device memory: as ingot_tensor_decode, with the same bits. The slice has the
+ * tensor's own rows and columns, within what is there; rows or columns = 0: up to the end of what is there; NULL: all
+ * that is there. */
+INGOT_API ingot_status ingot_device_tensor_decode(const ingot_device_tensor* tensor, const ingot_slice* slice,
+                                                  ingot_dtype dtype, void* out, size_t out_bytes, uint64_t stride,
+                                                  void* stream);
+
+/* As ingot_product; all memory is the device's. */
+typedef struct ingot_device_product {
+  size_t struct_size;
+  uint32_t precision; /* INGOT_PRECISION_F32: x as it is, sums in f32; INGOT_PRECISION_INT8,
+                         INGOT_PRECISION_LLM_INT8; INGOT_PRECISION_INT16: INGOT_E_UNSUPPORTED */
+  uint32_t x_dtype;   /* INGOT_F16 or INGOT_BF16; INGOT_F32: INGOT_E_UNSUPPORTED */
+  const void* x;
+  uint64_t x_rows;
+  uint64_t x_stride;    /* 0: the slice's columns */
+  float* y;             /* must not overlap x */
+  uint64_t y_stride;    /* 0: the slice's rows */
+  float threshold;      /* of INGOT_PRECISION_LLM_INT8; 0: 6.0 */
+  uint32_t add;         /* 1: Y += X W^T */
+  void* scratch;        /* at a multiple of 256; its contents do not matter. Not shared by products that may overlap */
+  size_t scratch_bytes; /* ingot_device_product_scratch at least */
+} ingot_device_product;
+/* Bytes of scratch that a product needs, and one with fewer rows of activations: x, y, scratch, their sizes and strides
+ * are not looked at. */
+INGOT_API ingot_status ingot_device_product_scratch(const ingot_device_tensor* tensor, const ingot_slice* slice,
+                                                    const ingot_device_product* product, size_t* out);
+/* Enqueues Y = X W^T with the slice W (as in ingot_device_tensor_decode). Errors differ from those beside
+ * ingot_precision, in the letters of which, with |s| (|m| + |z|) + |o| for w': e = (C + 64) 2^-24 M. On tensor cores,
+ * entries of codebooks are rounded to the type of x, + 2^-10 B' (f16) or 2^-7 B' (bf16), B' = sum of |s| max |m| |x'|;
+ * a column scale that is an array: + 2^-20 M (f16), 2^-15 M (bf16). x must be finite, and x t as an f16 if x is one;
+ * what of it is below 2^-24 may be lost. INT8, LLM_INT8: + 2^-7.9 a N, where an encoding allows it, else as F32. A
+ * library that was built with cuBLASLt (INGOT_CUBLASLT) may use it from 128 rows of activations on, with weights
+ * rounded to the type of x: + 2^-11 M (f16), 2^-8 M (bf16). Weights whose rows are not those of the encoding's view are
+ * decoded into scratch, in f32. */
+INGOT_API ingot_status ingot_device_tensor_multiply(const ingot_device_tensor* tensor, const ingot_slice* slice,
+                                                    const ingot_device_product* product, void* stream);
 
 #ifdef __cplusplus
 }

@@ -1,18 +1,12 @@
-// Decodes any encoding, any range: a thread makes 16 bytes of output at a time. What is in a row of codes is read in
+// Decodes any encoding, any slice: a thread makes 16 bytes of output at a time. What is in a row of codes is read in
 // pieces of up to 256 bytes a warp; with a permutation, byte by byte.
 #pragma once
 
 #include "kernels/cuda/codebook.cuh"
 #include "kernels/cuda/codes.cuh"
-#include "kernels/cuda/decode_params.h"
+#include "kernels/cuda/decode_pieces.cuh"
 
 namespace ingot::cuda {
-
-// The piece of output that a thread makes: columns [column, column + kPiece) of a row, of which `count` are there.
-struct Piece {
-  uint64_t row, column;
-  uint32_t count;
-};
 
 // m(q) of its stored columns, which also go to stored[] if there is a permutation.
 template <int kBits, uint32_t kPiece>
@@ -22,8 +16,7 @@ INGOT_DEVICE void PieceEntries(const MatrixView& m, const Piece& piece, const Co
   if (m.stored_column != nullptr) {
     INGOT_UNROLL
     for (uint32_t i = 0; i < kPiece; ++i) {
-      const uint64_t column = piece.column + (i < piece.count ? i : 0);
-      stored[i] = LoadGlobal<uint32_t>(Bytes(m.stored_column, 4 * column));
+      stored[i] = LoadGlobal<uint32_t>(Bytes(m.stored_column, 4 * piece.At(i)));
       codes[i] = CodeAt(m.root, piece.row * m.row_units, stored[i]);
     }
   } else {
@@ -48,7 +41,7 @@ INGOT_DEVICE void PieceValues(const MatrixView& m, const Piece& piece, const uin
   uint64_t groups[kPiece];
   INGOT_UNROLL
   for (uint32_t i = 0; i < kPiece; ++i) {
-    const uint64_t column = m.stored_column != nullptr ? stored[i] : piece.column + (i < piece.count ? i : 0);
+    const uint64_t column = m.stored_column != nullptr ? stored[i] : piece.At(i);
     groups[i] = first_group + Divide(column, m.root.group_columns);
   }
   for (uint32_t left = (1u << kPiece) - 1; left != 0;) {
@@ -64,24 +57,7 @@ INGOT_DEVICE void PieceValues(const MatrixView& m, const Piece& piece, const uin
     }
   }
   INGOT_UNROLL
-  for (uint32_t i = 0; i < kPiece; ++i)
-    w[i] = RoundTo(m.result, ColumnScaled(m, piece.column + (i < piece.count ? i : 0), w[i]));
-}
-
-template <class Out>
-INGOT_DEVICE void StorePiece(const DecodeParams& p, const Piece& piece, const float* w) {
-  const uint64_t index = piece.row * p.matrix.columns + piece.column;
-  auto* const out = static_cast<typename Out::Element*>(p.out);
-  const bool whole = index >= p.first && index + Out::kPiece <= p.end && piece.count == Out::kPiece;
-  if (whole && reinterpret_cast<uintptr_t>(out + (index - p.first)) % 16 == 0) {
-    StoreWords<0>(out + (index - p.first), Out::Pack(w));
-    return;
-  }
-  INGOT_UNROLL
-  for (uint32_t i = 0; i < Out::kPiece; ++i) {
-    if (i < piece.count && index + i >= p.first && index + i < p.end)
-      StoreGlobal(out + (index + i - p.first), Out::Narrow(w[i]));
-  }
+  for (uint32_t i = 0; i < kPiece; ++i) w[i] = RoundTo(m.result, ColumnScaled(m, piece.At(i), w[i]));
 }
 
 template <int kBits, class Out>
@@ -89,25 +65,18 @@ INGOT_KERNEL(kDecodeThreads, 2)
 DecodeAny(const DecodeParams p) {
   INGOT_DYNAMIC_SHARED(uint32_t, shared);
   const Codebook<kBits> book(p.matrix.root.codebook, shared);
-  const MatrixView& m = p.matrix;
   constexpr uint32_t kPiece = Out::kPiece;
-  const auto piece_of = [&](uint64_t element) {
-    const uint64_t row = Divide(element, m.root.columns);
-    return row * p.row_pieces.divisor + (element - row * m.columns) / kPiece;
-  };
-  const uint64_t last = piece_of(p.end - 1), step = static_cast<uint64_t>(GridSize()) * BlockSize();
+  const uint64_t pieces = p.slice.rows * p.row_pieces.divisor, step = static_cast<uint64_t>(GridSize()) * BlockSize();
   const uint32_t lane = ThreadIndex() % kWarp;
   // All lanes stay as long as one of them has work: they look codes up in each other's registers.
-  for (uint64_t at = piece_of(p.first) + static_cast<uint64_t>(BlockIndex()) * BlockSize() + ThreadIndex();
-       at - lane <= last; at += step) {
-    const uint64_t number = at <= last ? at : last, row = Divide(number, p.row_pieces);
-    const uint64_t column = (number - row * p.row_pieces.divisor) * kPiece, left = m.columns - column;
-    const Piece piece = {row, column, left < kPiece ? static_cast<uint32_t>(left) : kPiece};
+  for (uint64_t at = static_cast<uint64_t>(BlockIndex()) * BlockSize() + ThreadIndex(); at - lane < pieces;
+       at += step) {
+    const Piece piece = PieceOf<kPiece>(p, at < pieces ? at : pieces - 1);
     uint32_t stored[kPiece];
     float w[kPiece];
-    PieceEntries<kBits, kPiece>(m, piece, book, stored, w);
-    PieceValues<kPiece>(m, piece, stored, w);
-    if (at <= last) StorePiece<Out>(p, piece, w);
+    PieceEntries<kBits, kPiece>(p.matrix, piece, book, stored, w);
+    PieceValues<kPiece>(p.matrix, piece, stored, w);
+    if (at < pieces) StorePiece<Out>(p, piece, w);
   }
 }
 

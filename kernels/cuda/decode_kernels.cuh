@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/decode_any.cuh"
 #include "kernels/cuda/decode_flat.cuh"
+#include "kernels/cuda/decode_raw.cuh"
 #include "kernels/cuda/decode_step.h"
 #include "kernels/cuda/outliers.cuh"
 
@@ -49,12 +50,23 @@ DecodeFunction FunctionFor(const DecodeStep& step) {
       return &AddOutliers<Out>;
     case DecodeKernel::kAny:
       return &DecodeAny<kBits, Out>;
+    case DecodeKernel::kRaw:
+      break;
   }
   return nullptr;  // no plan asks for it
 }
 
 template <class Out>
+DecodeFunction RawFunctionFor(Type type) {
+  static constexpr DecodeFunction kOfType[6] = {&DecodeRaw<kF32, Out>,    &DecodeRaw<kF16, Out>,
+                                                &DecodeRaw<kBF16, Out>,   &DecodeRaw<kF64, Out>,
+                                                &DecodeRaw<kF8E4M3, Out>, &DecodeRaw<kF8E5M2, Out>};
+  return kOfType[type];
+}
+
+template <class Out>
 DecodeFunction FunctionFor(const DecodeStep& step) {
+  if (step.kernel == DecodeKernel::kRaw) return RawFunctionFor<Out>(step.params.matrix.raw_type);
   static constexpr DecodeFunction (*kOfBits[8])(const DecodeStep&) = {
       &FunctionFor<1, Out>, &FunctionFor<2, Out>, &FunctionFor<3, Out>, &FunctionFor<4, Out>,
       &FunctionFor<5, Out>, &FunctionFor<6, Out>, &FunctionFor<7, Out>, &FunctionFor<8, Out>};

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/matrix_view.h"
+#include "kernels/matrix_slice.h"
 
 namespace ingot::cuda {
 
@@ -14,15 +15,16 @@ enum class Grouping : uint8_t { kHalfUnits, kUnits, kPairs };
 
 struct DecodeParams {
   MatrixView matrix;
-  uint64_t first = 0, end = 0;  // elements of the view, row-major; element i goes to out[i - first]
-  void* out = nullptr;
-  // DecodeAny: the pieces of 16 bytes of output that a row takes.
+  MatrixSlice slice;
+  void* out = nullptr;  // (r, c) goes to element (r - slice.row) * stride + c - slice.column
+  uint64_t stride = 0;
+  // DecodeAny, DecodeRaw: the pieces of 16 bytes of output that have columns of the slice, in a row.
   Divider row_pieces;
-  // DecodeFlat: the range is of whole tiles, of tile_units units and at most 32 groups each.
+  // DecodeFlat: the rows of the slice are of whole tiles, of tile_units units and at most 32 groups each.
   uint32_t tile_units = 64;
-  uint32_t group_step = 0;  // 2^16 / min(units of a group, 64), rounded up
-  Divider group_units;      // by the units of a group
-  uint64_t groups = 1;      // of the matrix
+  uint32_t group_step = 0;  // 2^20 / min(units of a group, tile_units), rounded up
+  Divider row_tiles;
+  Divider group_units;  // by the units of a group
 };
 
 }  // namespace ingot::cuda

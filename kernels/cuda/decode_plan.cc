@@ -23,15 +23,16 @@ void AddCodebook(DecodeStep& step, uint32_t multiprocessors) {
   step.grid = std::min(step.grid, multiprocessors * 4);
 }
 
-DecodeStep AnyStep(const DecodeParams& params, DType type, uint32_t multiprocessors) {
-  const MatrixView& m = params.matrix;
-  const uint64_t piece = type == DType::kF32 ? 4 : 8, row_pieces = (m.columns - 1) / piece + 1;
+DecodeStep PieceStep(DecodeKernel kernel, const DecodeParams& params, DType type, uint32_t multiprocessors) {
+  const MatrixSlice& slice = params.slice;
+  const uint64_t piece = type == DType::kF32 ? 4 : 8;
+  const uint64_t row_pieces = (slice.column + slice.columns - 1) / piece - slice.column / piece + 1;
   DecodeStep step;
+  step.kernel = kernel;
   step.out = type;
   step.params = params;
   step.params.row_pieces = Divider::By(row_pieces);
-  const auto piece_of = [&](uint64_t i) { return i / m.columns * row_pieces + i % m.columns / piece; };
-  step.grid = BlocksFor(piece_of(params.end - 1) - piece_of(params.first) + 1, multiprocessors);
+  step.grid = BlocksFor(slice.rows * row_pieces, multiprocessors);
   AddCodebook(step, multiprocessors);
   return step;
 }
@@ -42,9 +43,9 @@ DecodeStep OutlierStep(const DecodeParams& params, DType type, uint32_t multipro
   step.kernel = DecodeKernel::kOutliers;
   step.out = type;
   step.params = params;
-  const uint64_t rows = (params.end - 1) / m.columns - params.first / m.columns + 1;
-  // Of unstructured ones nobody knows here how many are in the range: all of them at most.
-  step.grid = BlocksFor(m.outliers == kColumns ? rows * m.outlier_count : m.outlier_count, multiprocessors);
+  // Of unstructured ones nobody knows here how many are in the slice: all of them at most.
+  const uint64_t most = m.outliers == kColumns ? params.slice.rows * m.outlier_count : m.outlier_count;
+  step.grid = BlocksFor(most, multiprocessors);
   return step;
 }
 
@@ -97,77 +98,126 @@ std::optional<DecodeKernel> FlatWay(const MatrixView& m, DType type) {
   return zeros && !offset && !column_scale ? DecodeKernel::kSimpleFloats : DecodeKernel::kFloats;
 }
 
+bool IsGrouped(const MatrixView& m) {
+  return std::any_of(std::begin(m.root.operands), std::end(m.root.operands),
+                     [](const OperandView& o) { return o.form == kArray || o.form == kNested; });
+}
+
 // The group columns that matter: none if no operand has groups. 0: the groups do not suit DecodeFlat.
 uint64_t FlatGroupColumns(const MatrixView& m) {
-  const NodeView& n = m.root;
-  const bool grouped = std::any_of(std::begin(n.operands), std::end(n.operands),
-                                   [](const OperandView& o) { return o.form == kArray || o.form == kNested; });
-  if (m.rows > 1 && m.row_units * kPackUnit != m.columns) return 0;  // padded, or a slice's narrower rows
-  if (!grouped) return uint64_t{1} << 48;
-  const uint64_t columns = n.group_columns.divisor;
-  if (n.group_rows.divisor != 1 || (m.rows > 1 && m.columns % columns != 0)) return 0;
+  if (!IsGrouped(m)) return uint64_t{1} << 48;
+  const uint64_t columns = m.root.group_columns.divisor;
+  if (m.root.group_rows.divisor != 1) return 0;
   return columns == 32 || columns % kPackUnit == 0 ? columns : 0;
 }
 
-// At most 32 groups; as many units as a lane's turn takes, or a multiple of that.
-uint32_t TileUnits(uint64_t group_columns) { return group_columns == 32 ? 16 : group_columns == kPackUnit ? 32 : 64; }
+// At most 32 groups; as many units as a lane's turn takes, or a multiple of that. Of groups that are longer than a
+// tile, one or two operands are read for each: where few bytes of codes go with these 32 of a sector, a tile is long.
+uint32_t TileUnits(const MatrixView& m, uint64_t group_columns, bool one_row) {
+  if (group_columns == 32) return 16;
+  if (group_columns == kPackUnit || !one_row) return 32;
+  return group_columns < 64 * kPackUnit || !IsGrouped(m) ? 64 : m.root.bits == 1 ? 256 : m.root.bits < 4 ? 128 : 64;
+}
 
 DecodeStep FlatStep(const DecodeParams& params, DType type, DecodeKernel way, uint64_t group_columns,
                     uint32_t multiprocessors) {
-  const MatrixView& m = params.matrix;
   DecodeStep step;
   step.kernel = way;
   step.out = type;
   step.params = params;
   DecodeParams& p = step.params;
-  p.groups = m.rows * m.columns / group_columns + (m.rows * m.columns % group_columns != 0);
   const uint64_t units = group_columns / kPackUnit;
   // Only of four bits a load makes so few values that it is worth while to know of pairs.
-  const bool nibbles = m.root.bits == 4 && (way == DecodeKernel::kNibbles || way == DecodeKernel::kWideNibbles);
+  const bool nibbles = p.matrix.root.bits == 4 && (way == DecodeKernel::kNibbles || way == DecodeKernel::kWideNibbles);
   step.grouping = units == 0 ? Grouping::kHalfUnits : units % 2 == 0 && nibbles ? Grouping::kPairs : Grouping::kUnits;
-  p.tile_units = TileUnits(group_columns);
-  const uint64_t counted = std::clamp<uint64_t>(units, 1, 64);
-  p.group_step = static_cast<uint32_t>((65536 + counted - 1) / counted);
+  const uint64_t counted = std::clamp<uint64_t>(units, 1, p.tile_units);
+  p.group_step = static_cast<uint32_t>(((uint64_t{1} << 20) + counted - 1) / counted);
   p.group_units = Divider::By(std::max<uint64_t>(units, 1));
-  step.grid = BlocksFor((p.end - p.first) / (kPackUnit * p.tile_units) * kWarp, multiprocessors);
+  p.row_tiles = Divider::By(p.slice.columns / (kPackUnit * p.tile_units));
+  step.grid = BlocksFor(p.slice.rows * p.row_tiles.divisor * kWarp, multiprocessors);
   AddCodebook(step, multiprocessors);
   return step;
 }
 
-// The range in up to three parts: DecodeFlat takes whole tiles, if it takes any; DecodeAny the rest.
+// Rows that lie one right after the other, in `p` and in its output, as one.
+bool MakeOneRow(DecodeParams& p) {
+  MatrixView& m = p.matrix;
+  if (p.slice.rows == 1) return true;
+  if (p.slice.columns != m.columns || p.stride != m.columns) return false;
+  if (m.raw) {
+    if (m.raw_stride != m.columns) return false;
+  } else if (m.row_units * kPackUnit != m.columns || FlatGroupColumns(m) == 0 ||
+             (IsGrouped(m) && m.columns % m.root.group_columns.divisor != 0)) {
+    return false;
+  }
+  p.slice = {0, 1, p.slice.row * m.columns, p.slice.rows * m.columns};
+  m.columns *= m.rows, m.row_units *= m.rows, m.raw_stride *= m.rows, m.root.groups_across *= m.rows, m.rows = 1;
+  return true;
+}
+
+void PlanRaw(DecodeParams p, DType type, uint32_t multiprocessors, std::vector<DecodeStep>& steps) {
+  MakeOneRow(p);
+  steps.push_back(PieceStep(DecodeKernel::kRaw, p, type, multiprocessors));
+}
+
+// Columns of the slice in up to three parts: DecodeFlat takes whole tiles, if it takes any; DecodeAny the rest.
 void PlanDense(const DecodeParams& whole, DType type, uint32_t multiprocessors, std::vector<DecodeStep>& steps) {
   const uint64_t size = InfoOf(type).size, group_columns = FlatGroupColumns(whole.matrix);
   const std::optional<DecodeKernel> way = group_columns == 0 ? std::nullopt : FlatWay(whole.matrix, type);
-  const uint64_t tile = TileUnits(group_columns) * kPackUnit;
-  const uint64_t begin = (whole.first + tile - 1) / tile * tile, end = whole.end / tile * tile;
-  const auto part = [&](uint64_t first, uint64_t last) {
-    DecodeParams p = whole;
-    p.first = first, p.end = last;
-    p.out = static_cast<std::byte*>(whole.out) + (first - whole.first) * size;
-    return p;
+  DecodeParams p = whole;
+  const bool one_row = way && MakeOneRow(p);
+  p.tile_units = TileUnits(p.matrix, group_columns, one_row);
+  const uint64_t tile = p.tile_units * kPackUnit, first = p.slice.column, last = first + p.slice.columns;
+  const uint64_t begin = (first + tile - 1) / tile * tile, end = last / tile * tile;
+  const auto part = [&](uint64_t from, uint64_t to) {
+    DecodeParams columns = p;
+    columns.slice.column = from, columns.slice.columns = to - from;
+    columns.out = static_cast<std::byte*>(p.out) + (from - first) * size;
+    return columns;
   };
-  const bool aligned = (reinterpret_cast<uintptr_t>(whole.out) + (begin - whole.first) * size) % 16 == 0;
+  const bool aligned = (reinterpret_cast<uintptr_t>(p.out) + (begin - first) * size) % 16 == 0 &&
+                       (p.slice.rows == 1 || p.stride * size % 16 == 0);
   if (!way || begin >= end || !aligned) {
-    steps.push_back(AnyStep(whole, type, multiprocessors));
+    steps.push_back(PieceStep(DecodeKernel::kAny, whole, type, multiprocessors));
     return;
   }
-  if (begin > whole.first) steps.push_back(AnyStep(part(whole.first, begin), type, multiprocessors));
+  if (begin > first) steps.push_back(PieceStep(DecodeKernel::kAny, part(first, begin), type, multiprocessors));
   steps.push_back(FlatStep(part(begin, end), type, *way, group_columns, multiprocessors));
-  if (end < whole.end) steps.push_back(AnyStep(part(end, whole.end), type, multiprocessors));
+  if (end < last) steps.push_back(PieceStep(DecodeKernel::kAny, part(end, last), type, multiprocessors));
 }
 
 }  // namespace
 
-std::vector<DecodeStep> PlanDecode(const MatrixView& matrix, uint64_t first, uint64_t count, DType type, void* out,
-                                   uint32_t multiprocessors) {
-  if (count == 0) return {};
+std::vector<DecodeStep> PlanDecode(const MatrixView& matrix, const MatrixSlice& slice, DType type, void* out,
+                                   uint64_t stride, uint32_t multiprocessors) {
+  std::vector<DecodeStep> steps;
+  if (slice.rows == 0 || slice.columns == 0) return steps;
   DecodeParams params;
   params.matrix = matrix;
-  params.first = first, params.end = first + count;
-  params.out = out;
-  std::vector<DecodeStep> steps;
+  params.slice = slice;
+  params.out = out, params.stride = stride;
+  if (matrix.raw) {
+    PlanRaw(params, type, multiprocessors, steps);
+    return steps;
+  }
   PlanDense(params, type, multiprocessors, steps);
   if (matrix.outliers != kNone) steps.push_back(OutlierStep(params, type, multiprocessors));
+  return steps;
+}
+
+std::vector<DecodeStep> PlanDecode(const MatrixView& matrix, uint64_t first, uint64_t count, DType type, void* out,
+                                   uint32_t multiprocessors) {
+  std::vector<DecodeStep> steps;
+  const uint64_t columns = matrix.columns;
+  for (uint64_t done = 0; done < count;) {
+    const uint64_t row = (first + done) / columns, column = (first + done) % columns, left = count - done;
+    MatrixSlice slice = {row, 1, column, std::min(left, columns - column)};  // of a row, or whole rows
+    if (column == 0 && left >= columns) slice.rows = left / columns;
+    void* const to = static_cast<std::byte*>(out) + done * InfoOf(type).size;
+    const std::vector<DecodeStep> more = PlanDecode(matrix, slice, type, to, columns, multiprocessors);
+    steps.insert(steps.end(), more.begin(), more.end());
+    done += slice.rows * slice.columns;
+  }
   return steps;
 }
 

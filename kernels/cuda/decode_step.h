@@ -19,6 +19,7 @@ enum class DecodeKernel : uint8_t {
   kFloats,
   kCodebook,
   kOutliers,
+  kRaw,
 };
 
 // One launch.

@@ -177,4 +177,27 @@ Result<MatrixView> MakeMatrixView(const EncodedMatrix& m, const DeviceAddress& d
   return view;
 }
 
+Result<MatrixView> MakeRawView(DType type, uint64_t rows, uint64_t columns, uint64_t stride, const void* elements) {
+  if (type > DType::kF8E5M2)
+    return Fail(ErrorCode::kUnsupported, "elements of {} cannot be decoded on a device", InfoOf(type).name);
+  constexpr uint64_t kMostElements = uint64_t{1} << 60;
+  if (rows == 0 || columns == 0 || stride == 0 || rows > kMostElements / std::max(stride, columns))
+    return Fail(ErrorCode::kUsage, "{} by {} elements, rows {} apart", rows, columns, stride);
+  MatrixView view;
+  view.raw = true, view.raw_type = TypeOf(type), view.raw_stride = stride;
+  view.rows = rows, view.columns = columns, view.row_units = PackedRowBytes(columns, 1) / 8;
+  view.root.codes[0] = elements;
+  view.root.bits = static_cast<uint8_t>(8 * InfoOf(type).size);
+  view.root.columns = view.root.group_columns = Divider::By(columns);
+  return view;
+}
+
+Status CheckSlice(const MatrixView& matrix, const MatrixSlice& slice) {
+  if (slice.row <= matrix.rows && slice.rows <= matrix.rows - slice.row && slice.column <= matrix.columns &&
+      slice.columns <= matrix.columns - slice.column)
+    return {};
+  return Fail(ErrorCode::kUsage, "{} rows from {} on and {} columns from {} on, of {} by {}", slice.rows, slice.row,
+              slice.columns, slice.column, matrix.rows, matrix.columns);
+}
+
 }  // namespace ingot::cuda

@@ -1,5 +1,6 @@
-// A linear encoding as kernels see it: addresses of its planes on the device, and everything that the planes alone do
-// not say. A plain value, passed to kernels by value; made and checked on the host. Owns nothing.
+// A matrix on the device as kernels see it, a linear encoding or a raw one: addresses of its planes, and everything
+// that the planes alone do not say. A plain value, passed to kernels by value; made and checked on the host. Owns
+// nothing.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ namespace ingot::cuda {
 
 inline constexpr uint32_t kWarp = 32;
 
-// The numbers of DType, OperandForm and OutlierForm.
-enum Type : uint8_t { kF32 = 0, kF16 = 1, kBF16 = 2 };
+// The numbers of DType, OperandForm and OutlierForm. Those after kBF16: of raw matrices alone.
+enum Type : uint8_t { kF32 = 0, kF16 = 1, kBF16 = 2, kF64 = 3, kF8E4M3 = 4, kF8E5M2 = 5 };
 enum Form : uint8_t { kAbsent = 0, kConstant = 1, kArray = 2, kNested = 3 };
 enum Outliers : uint8_t { kNone = 0, kUnstructured = 1, kColumns = 2 };
 enum OperandNumber { kScale = 0, kZeroPoint = 1, kOffset = 2 };
@@ -53,6 +54,11 @@ struct MatrixView {
   uint64_t rows = 0, columns = 0;
   uint64_t row_units = 0;  // units of 64 columns from one row of codes to the next: fewer than a row has, if only a
                            // slice of columns is on the device
+  // A raw matrix has elements of `raw_type` in the place of the low field of codes, `raw_stride` of them from one row
+  // to the next, and nothing else; of the root's members bits (of an element) and groups (one a row) count.
+  bool raw = false;
+  Type raw_type = kF32;
+  uint64_t raw_stride = 0;
   Type result = kF32;
   OperandView t;
   const void* stored_column = nullptr;  // u32 of each logical column; null: no permutation

@@ -1,9 +1,8 @@
 // Writes the values at the positions of outliers, once more and from the beginning: h is added before the rounding to
-// the result type. Runs after the kernel that decoded the range. A thread for each outlier.
+// the result type. Runs after the kernel that decoded the slice. A thread for each outlier.
 #pragma once
 
-#include "kernels/cuda/decode_params.h"
-#include "kernels/cuda/element.cuh"
+#include "kernels/cuda/decode_pieces.cuh"
 
 namespace ingot::cuda {
 
@@ -32,7 +31,7 @@ template <class Out>
 INGOT_KERNEL(kDecodeThreads, 4)
 AddOutliers(const DecodeParams p) {
   const MatrixView& m = p.matrix;
-  const uint64_t first_row = Divide(p.first, m.root.columns), last_row = Divide(p.end - 1, m.root.columns);
+  const uint64_t first_row = p.slice.row, last_row = p.slice.row + p.slice.rows - 1;
   const bool sparse = m.outliers == kUnstructured;
   const uint64_t begin = sparse ? RowStart(m, first_row) : first_row * m.outlier_count;
   const uint64_t end = sparse ? RowStart(m, last_row + 1) : (last_row + 1) * m.outlier_count;
@@ -40,11 +39,10 @@ AddOutliers(const DecodeParams p) {
   for (uint64_t i = begin + static_cast<uint64_t>(BlockIndex()) * BlockSize() + ThreadIndex(); i < end; i += step) {
     const uint64_t row = sparse ? OutlierRow(m, i, first_row, last_row) : i / m.outlier_count;
     const uint64_t column = OutlierColumn(m, sparse ? i : i - row * m.outlier_count);
-    const uint64_t index = row * m.columns + column;
-    if (index < p.first || index >= p.end) continue;
+    if (column < p.slice.column || column - p.slice.column >= p.slice.columns) continue;
     const float h = LoadFloat(m.outlier_values, m.outlier_type, i);
     const float w = RoundTo(m.root.arithmetic, Add(ElementValue(m, row, column), h));
-    StoreGlobal(static_cast<typename Out::Element*>(p.out) + (index - p.first), Out::Narrow(RoundTo(m.result, w)));
+    StoreGlobal(PlaceOf<Out>(p, row, column), Out::Narrow(RoundTo(m.result, w)));
   }
 }
 

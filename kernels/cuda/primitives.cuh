@@ -157,6 +157,7 @@ INGOT_DEVICE uint32_t ShuffleXor(uint32_t value, uint32_t bits) {
 
 INGOT_DEVICE uint32_t AsBits(float value) { return __float_as_uint(value); }
 INGOT_DEVICE float AsFloat(uint32_t bits) { return __uint_as_float(bits); }
+INGOT_DEVICE double AsDouble(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
 // Byte i of the result is the byte of (a, kB) that nibble i of the selector names, 0 to 7.
 template <uint32_t kB, uint32_t kSelector>
 INGOT_DEVICE uint32_t Permute(uint32_t a) {

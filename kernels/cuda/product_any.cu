@@ -17,7 +17,7 @@ ArrangeFunction ArrangeFunctionFor(const ProductStep& step) {
   if (step.kernel == ProductKernel::kFindLarge) return &FindLargeColumns;
   if (step.kernel == ProductKernel::kListLarge) return &ListLargeColumns;
   if (step.kernel == ProductKernel::kFindScales) return &FindScales;
-  if (step.bits < 4) return ArrangeOf<2>(step.kernel);  // 2 and 3 alike
+  if (step.bits < 4 || step.bits == 16) return ArrangeOf<2>(step.kernel);  // alike
   return step.bits == 8 ? ArrangeOf<8>(step.kernel) : ArrangeOf<4>(step.kernel);
 }
 

@@ -1,162 +1,11 @@
-// What goes before and after products on tensor cores, and products for encodings that they do not take.
+// What goes after products on tensor cores, and products for matrices that they do not take.
 #pragma once
 
-#include "kernels/cuda/element.cuh"
 #include "kernels/cuda/outliers.cuh"
-#include "kernels/cuda/product_params.h"
-#include "kernels/cuda/tensor.cuh"
+#include "kernels/cuda/product_arrange.cuh"
+#include "kernels/cuda/raw.cuh"
 
 namespace ingot::cuda {
-
-// ---- activations
-
-// Where the arranged value of a stored column is: elements after the beginning of row n's first piece.
-template <int kBits>
-INGOT_DEVICE uint64_t SlotOf(uint64_t column, bool crossed, uint32_t n, uint32_t rows) {
-  const auto j = static_cast<uint32_t>(column % 32);
-  uint32_t lane, i;
-  if constexpr (kBits == 4) lane = j / 8, i = j % 8;
-  if constexpr (kBits == 8) lane = j / 8, i = j % 8;
-  if constexpr (kBits < 4) lane = j % 16 / 4, i = j / 16 * 4 + j % 4;
-  if (crossed && (i % 4 == 1 || i % 4 == 2)) i ^= 3;
-  return ((column / 32 * rows + n) * 4 + lane) * 8 + i;
-}
-
-// x t of a logical column, t only where it is an array (a constant one is multiplied in with the scales).
-INGOT_DEVICE float ScaledX(const ArrangeParams& p, uint32_t n, uint64_t column) {
-  const float x = LoadFloat(p.x, p.x_type, n * p.x_stride + column);
-  return p.matrix.t.form == kArray ? Multiply(x, LeafOperand(p.matrix.t, column)) : x;
-}
-
-INGOT_DEVICE float ReduceWarp(float value) {
-  INGOT_UNROLL
-  for (uint32_t distance = 16; distance > 0; distance /= 2)
-    value = Add(value, AsFloat(ShuffleXor(AsBits(value), distance)));
-  return value;
-}
-INGOT_DEVICE float LargestOfWarp(float value) {
-  INGOT_UNROLL
-  for (uint32_t distance = 16; distance > 0; distance /= 2) {
-    const float other = AsFloat(ShuffleXor(AsBits(value), distance));
-    value = other > value ? other : value;
-  }
-  return value;
-}
-
-INGOT_DEVICE float Magnitude(float value) { return AsFloat(AsBits(value) & 0x7FFFFFFFu); }
-
-// Of columns: whether one of the activations exceeds the threshold.
-INGOT_KERNEL(kProductThreads, 4) FindLargeColumns(const ArrangeParams p) {
-  const uint64_t step = static_cast<uint64_t>(GridSize()) * BlockSize();
-  for (uint64_t c = static_cast<uint64_t>(BlockIndex()) * BlockSize() + ThreadIndex(); c < p.matrix.columns;
-       c += step) {
-    uint32_t large = 0;
-    for (uint32_t n = 0; p.threshold > 0 && n < p.x_rows; ++n)
-      large |= Magnitude(LoadFloat(p.x, p.x_type, n * p.x_stride + c)) > p.threshold ? 1 : 0;
-    StoreGlobal(p.large + c, large);
-  }
-}
-
-// The list of them, by one warp.
-INGOT_KERNEL(kWarp, 1) ListLargeColumns(const ArrangeParams p) {
-  const uint32_t lane = ThreadIndex();
-  uint32_t count = 0;
-  for (uint64_t first = 0; first < p.matrix.columns; first += kWarp) {
-    const uint64_t column = first + lane;
-    const uint32_t large = column < p.matrix.columns ? LoadGlobal<uint32_t>(p.large + column) : 0;
-    uint32_t before = large;  // up to this lane
-    INGOT_UNROLL
-    for (uint32_t distance = 1; distance < kWarp; distance *= 2) {
-      const uint32_t other = Shuffle(before, lane >= distance ? lane - distance : lane);
-      before += lane >= distance ? other : 0;
-    }
-    if (large != 0) StoreGlobal(p.list + count + before, static_cast<uint32_t>(column));
-    count += Shuffle(before, kWarp - 1);
-  }
-  if (lane == 0) StoreGlobal(p.list, count);
-}
-
-// The scale of each row of activations: a warp for each.
-INGOT_KERNEL(kProductThreads, 4) FindScales(const ArrangeParams p) {
-  const uint32_t n = BlockIndex() * kSparseRows + ThreadIndex() / kWarp;
-  if (n >= p.x_rows) return;
-  float most = 0;
-  for (uint64_t c = ThreadIndex() % kWarp; c < p.matrix.columns; c += kWarp) {
-    const float x = Magnitude(ScaledX(p, n, c));
-    if (LoadGlobal<uint32_t>(p.large + c) == 0 && x > most) most = x;
-  }
-  most = LargestOfWarp(most);
-  if (ThreadIndex() % kWarp == 0) StoreGlobal(p.scales + n, AsBits(Multiply(most, 1.0f / 127.0f)));
-}
-
-INGOT_DEVICE uint8_t RoundToInt8(float x, float scale) {
-  if (!(scale > 0.0f)) return 0;
-  const float q = x / scale;
-  const float magic = Subtract(Add(q, 12582912.0f), 12582912.0f);  // to the nearest integer
-  const float most = magic > 127.0f ? 127.0f : magic < -127.0f ? -127.0f : magic;
-  return static_cast<uint8_t>(static_cast<int8_t>(most));
-}
-
-// A thread for each value.
-template <int kBits>
-INGOT_KERNEL(kProductThreads, 4)
-Arrange(const ArrangeParams p) {
-  const uint64_t columns = p.arrangement == Arrangement::kF32 ? p.matrix.columns : p.padded_units * 64;
-  const uint64_t all = columns * p.x_rows, step = static_cast<uint64_t>(GridSize()) * BlockSize();
-  for (uint64_t i = static_cast<uint64_t>(BlockIndex()) * BlockSize() + ThreadIndex(); i < all; i += step) {
-    const uint64_t column = i % columns;
-    const auto n = static_cast<uint32_t>(i / columns);
-    const bool there = column < p.matrix.columns;
-    const uint64_t stored = there && p.matrix.stored_column != nullptr
-                                ? LoadGlobal<uint32_t>(Bytes(p.matrix.stored_column, 4 * column))
-                                : column;
-    const float x = there ? ScaledX(p, n, column) : 0.0f;
-    if (p.arrangement == Arrangement::kF32) {
-      StoreGlobal(static_cast<float*>(p.out) + n * columns + stored, AsBits(x));
-      continue;
-    }
-    const uint64_t slot = SlotOf<kBits>(stored, p.crossed, p.pairs ? 2 * n : n, p.out_rows);
-    if (p.arrangement == Arrangement::kInt8) {
-      const bool left_out = there && LoadGlobal<uint32_t>(p.large + column) != 0;
-      const float scale = AsFloat(LoadGlobal<uint32_t>(p.scales + n));
-      StoreGlobal(static_cast<uint8_t*>(p.out) + slot, left_out ? uint8_t{0} : RoundToInt8(x, scale));
-      continue;
-    }
-    const bool f16 = p.arrangement == Arrangement::kF16;
-    const uint16_t high = f16 ? F32AsF16(x) : F32AsBF16(x);
-    StoreGlobal(static_cast<uint16_t*>(p.out) + slot, high);
-    if (!p.pairs) continue;
-    const float rest = Subtract(x, f16 ? F16AsF32(high) : AsFloat(static_cast<uint32_t>(high) << 16));
-    StoreGlobal(static_cast<uint16_t*>(p.out) + slot + 32, f16 ? F32AsF16(rest) : F32AsBF16(rest));
-  }
-}
-
-// The sums of arranged values over the columns of each group: a warp for each group and row.
-template <int kBits>
-INGOT_KERNEL(kProductThreads, 4)
-SumGroups(const ArrangeParams p) {
-  const uint64_t groups = p.matrix.root.groups_across, of = p.matrix.root.group_columns.divisor;
-  const uint64_t step = static_cast<uint64_t>(GridSize()) * kSparseRows;
-  for (uint64_t i = static_cast<uint64_t>(BlockIndex()) * kSparseRows + ThreadIndex() / kWarp; i < groups * p.out_rows;
-       i += step) {
-    const uint64_t group = i / p.out_rows;
-    const auto n = static_cast<uint32_t>(i % p.out_rows);
-    const uint64_t begin = group * of, end = begin + of < p.matrix.columns ? begin + of : p.matrix.columns;
-    float sum = 0;
-    for (uint64_t c = begin + ThreadIndex() % kWarp; c < end; c += kWarp) {
-      const uint64_t slot = SlotOf<kBits>(c, p.crossed, n, p.out_rows);
-      if (p.arrangement == Arrangement::kInt8) {
-        sum = Add(sum, static_cast<float>(static_cast<int8_t>(LoadGlobal<uint8_t>(Bytes(p.out, slot)))));
-      } else {
-        sum = Add(sum, LoadFloat(p.out, p.arrangement == Arrangement::kF16 ? kF16 : kBF16, slot));
-      }
-    }
-    sum = ReduceWarp(sum);
-    if (ThreadIndex() % kWarp == 0) StoreGlobal(p.sums + i, AsBits(sum));
-  }
-}
-
-// ---- after
 
 // The lane's share of what outliers of a row give with row n of the activations.
 INGOT_DEVICE float OutlierProducts(const ProductParams& p, uint64_t row, uint32_t n) {
@@ -167,8 +16,10 @@ INGOT_DEVICE float OutlierProducts(const ProductParams& p, uint64_t row, uint32_
   const uint64_t first_value = sparse ? 0 : row * m.outlier_count;
   float sum = 0;
   for (uint64_t i = begin + ThreadIndex() % kWarp; i < end; i += kWarp) {
+    const uint64_t column = OutlierColumn(m, i) - p.slice.column;  // far beyond the slice, where before it
+    if (column >= p.slice.columns) continue;
     const float h = LoadFloat(m.outlier_values, m.outlier_type, first_value + i);
-    sum = MultiplyAdd(h, LoadFloat(p.plain_x, p.plain_type, n * p.plain_stride + OutlierColumn(m, i)), sum);
+    sum = MultiplyAdd(h, LoadFloat(p.plain_x, p.plain_type, n * p.plain_stride + column), sum);
   }
   return sum;
 }
@@ -180,7 +31,7 @@ INGOT_DEVICE float LargeProducts(const ProductParams& p, uint64_t row, uint32_t 
   for (uint32_t i = 1 + ThreadIndex() % kWarp; i <= count; i += kWarp) {
     const uint64_t c = LoadGlobal<uint32_t>(p.large + i);
     const float x = LoadFloat(p.plain_x, p.plain_type, n * p.plain_stride + c);
-    sum = MultiplyAdd(ElementValue(p.matrix, row, c), x, sum);
+    sum = MultiplyAdd(ElementValue(p.matrix, row, p.slice.column + c), x, sum);
   }
   return sum;
 }
@@ -193,10 +44,10 @@ INGOT_DEVICE void StoreY(const ProductParams& p, uint64_t row, uint32_t n, float
 // Y from the sums of the slices and the outliers: a warp for each row.
 INGOT_KERNEL(kProductThreads, 4) FinishProduct(const ProductParams p) {
   const uint64_t row = static_cast<uint64_t>(BlockIndex()) * kSparseRows + ThreadIndex() / kWarp;
-  if (row >= p.matrix.rows) return;
+  if (row >= p.slice.rows) return;
   const uint32_t rows = p.pairs ? p.x_rows / 2 : p.x_rows, lane = ThreadIndex() % kWarp;
   for (uint32_t n = 0; n < rows; ++n) {
-    float sum = Add(OutlierProducts(p, row, n), LargeProducts(p, row, n));
+    float sum = Add(OutlierProducts(p, p.slice.row + row, n), LargeProducts(p, p.slice.row + row, n));
     for (uint32_t slice = lane; slice < p.slices; slice += kWarp)
       sum = Add(sum, AsFloat(LoadGlobal<uint32_t>(p.out + slice * p.slice_stride + n * p.out_stride + row)));
     sum = ReduceWarp(sum);
@@ -204,33 +55,44 @@ INGOT_KERNEL(kProductThreads, 4) FinishProduct(const ProductParams p) {
   }
 }
 
-// Any encoding, by the meaning of its elements: a warp for each row, 8 rows of activations at a time, as f32 in the
-// order of stored columns.
+// A weight before permutation, t and h, of a group whose operands are fetched once.
+struct OpenOperands {
+  uint64_t group = ~uint64_t{0};
+  GroupValues values = {};
+
+  INGOT_DEVICE float Weight(const MatrixView& m, uint64_t row, uint64_t first_group, uint64_t column) {
+    if (m.raw) return LoadRaw(m.raw_type, m.root.codes[0], row * m.raw_stride + column);
+    const uint64_t of = first_group + Divide(column, m.root.group_columns);
+    if (of != group) values = GroupOperands(m, of), group = of;
+    return Grouped(m.root, values, EntryOf(m.root, CodeAt(m.root, row * m.row_units, column)));
+  }
+};
+
+// Any matrix, by the meaning of its elements: a warp for each row, 8 rows of activations at a time, as f32 in the order
+// of stored columns.
 INGOT_KERNEL(kProductThreads, 4) ProductAny(const ProductParams p) {
   const MatrixView& m = p.matrix;
-  const uint64_t row = static_cast<uint64_t>(BlockIndex()) * kSparseRows + ThreadIndex() / kWarp;
-  if (row >= m.rows) return;
-  const uint64_t first_group = Divide(row, m.root.group_rows) * m.root.groups_across;
+  const uint64_t of_slice = static_cast<uint64_t>(BlockIndex()) * kSparseRows + ThreadIndex() / kWarp;
+  if (of_slice >= p.slice.rows) return;
+  const uint64_t row = p.slice.row + of_slice, first_group = Divide(row, m.root.group_rows) * m.root.groups_across;
+  const uint64_t first_column = m.stored_column != nullptr ? 0 : p.slice.column, columns = p.window.columns;
   const float t = m.t.form == kConstant ? m.t.constant : 1.0f;
   constexpr uint32_t kAtOnce = 8;
   for (uint32_t first = 0; first < p.x_rows; first += kAtOnce) {
     float sums[kAtOnce] = {};
-    uint64_t group = ~uint64_t{0};
-    GroupValues g = {};
-    for (uint64_t c = ThreadIndex() % kWarp; c < m.columns; c += kWarp) {
-      const uint64_t of = first_group + Divide(c, m.root.group_columns);
-      if (of != group) g = GroupOperands(m, of), group = of;
-      const float w = Multiply(Grouped(m.root, g, EntryOf(m.root, CodeAt(m.root, row * m.row_units, c))), t);
+    OpenOperands open;
+    for (uint64_t c = ThreadIndex() % kWarp; c < columns; c += kWarp) {
+      const float w = Multiply(open.Weight(m, row, first_group, first_column + c), t);
       INGOT_UNROLL
       for (uint32_t n = 0; n < kAtOnce; ++n) {
-        if (first + n < p.x_rows) sums[n] = MultiplyAdd(w, LoadFloat(p.x, kF32, (first + n) * m.columns + c), sums[n]);
+        if (first + n < p.x_rows) sums[n] = MultiplyAdd(w, LoadFloat(p.x, kF32, (first + n) * columns + c), sums[n]);
       }
     }
     INGOT_UNROLL
     for (uint32_t n = 0; n < kAtOnce; ++n) {
       if (first + n >= p.x_rows) break;
       const float sum = ReduceWarp(Add(sums[n], OutlierProducts(p, row, first + n)));
-      if (ThreadIndex() % kWarp == 0) StoreY(p, row, first + n, sum);
+      if (ThreadIndex() % kWarp == 0) StoreY(p, of_slice, first + n, sum);
     }
   }
 }

@@ -1,11 +1,12 @@
-#include "kernels/cuda/product_device.h"
-
+// Compiled by the host's compiler: it launches kernels by their addresses. no_device.cc takes its place without CUDA.
 #ifdef INGOT_HAS_CUDA
-#include <cuda_runtime_api.h>
+#include "kernels/cuda/product_device.h"
 
 #include <algorithm>
 #include <utility>
 
+#include "kernels/cuda/decode_plan.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/product_kernels.h"
 
 #ifdef INGOT_HAS_CUBLASLT
@@ -15,48 +16,25 @@
 namespace ingot::cuda {
 namespace {
 
-Status Check(cudaError_t error, const char* what) {
-  if (error == cudaSuccess) return {};
-  const ErrorCode code = error == cudaErrorMemoryAllocation ? ErrorCode::kMemory : ErrorCode::kUnsupported;
-  return Fail(code, "CUDA: {}: {}", what, cudaGetErrorString(error));
-}
-
-Status Start(ProductStep& step, void* stream) {
-  constexpr uint32_t kAlwaysThere = 48 << 10;  // shared memory
-  const bool arranges = step.kernel < ProductKernel::kTiles;
-  const void* const function = arranges ? reinterpret_cast<const void*>(ArrangeFunctionFor(step))
-                                        : reinterpret_cast<const void*>(ProductFunctionFor(step));
-  if (function == nullptr) return Check(cudaErrorInvalidDeviceFunction, "a product for which there is no kernel");
-  if (step.shared_bytes > kAlwaysThere) {
-    const cudaError_t error = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                   static_cast<int>(step.shared_bytes));
-    if (const Status checked = Check(error, "asking for shared memory"); !checked) return checked;
-  }
-  void* arguments[] = {arranges ? static_cast<void*>(&step.arrange) : &step.product};
-  return Check(cudaLaunchKernel(function, dim3(step.grid), dim3(step.block), arguments, step.shared_bytes,
-                                static_cast<cudaStream_t>(stream)),
-               "starting a kernel");
+Status CheckRequest(const MatrixView& matrix, const ProductRequest& request) {
+  if (request.x_type != DType::kF16 && request.x_type != DType::kBF16)
+    return Fail(ErrorCode::kUsage, "activations in {}, not F16 or BF16", InfoOf(request.x_type).name);
+  return CheckSlice(matrix, request.slice);
 }
 
 }  // namespace
 
-Result<DeviceLimits> LimitsOfDevice(int index) {
-  int multiprocessors = 0, shared = 0, major = 0, minor = 0;
-  const std::pair<cudaDeviceAttr, int*> wanted[] = {{cudaDevAttrMultiProcessorCount, &multiprocessors},
-                                                    {cudaDevAttrMaxSharedMemoryPerBlockOptin, &shared},
-                                                    {cudaDevAttrComputeCapabilityMajor, &major},
-                                                    {cudaDevAttrComputeCapabilityMinor, &minor}};
-  for (const auto& [attribute, value] : wanted) {
-    const Status read = Check(cudaDeviceGetAttribute(value, attribute, index), "reading a device's properties");
-    if (!read) return Propagate(read);
-  }
-  return DeviceLimits{static_cast<uint32_t>(multiprocessors), static_cast<uint32_t>(shared), 10 * major + minor};
-}
-
-Status MultiplyOnDevice(const MatrixView& matrix, const ProductRequest& request, const DeviceLimits& limits,
-                        void* stream) {
-  for (ProductStep& step : PlanProduct(matrix, request, limits)) {
-    if (const Status started = Start(step, stream); !started) return started;
+Status MultiplyOnDevice(const Device& device, const MatrixView& matrix, const ProductRequest& request, void* stream) {
+  if (const Status checked = CheckRequest(matrix, request); !checked) return checked;
+  const CurrentDevice current(device.index);
+  if (const Status chosen = CheckCall(device, "choosing the device", current.error()); !chosen) return chosen;
+  for (ProductStep& step : PlanProduct(matrix, request, device)) {
+    const bool arranges = step.kernel < ProductKernel::kTiles;
+    const void* const function = arranges ? reinterpret_cast<const void*>(ArrangeFunctionFor(step))
+                                          : reinterpret_cast<const void*>(ProductFunctionFor(step));
+    void* const parameters = arranges ? static_cast<void*>(&step.arrange) : &step.product;
+    const Status started = Launch(device, function, {step.grid, step.block, step.shared_bytes}, parameters, stream);
+    if (!started) return started;
   }
   return {};
 }
@@ -66,7 +44,7 @@ namespace {
 
 Status Check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return {};
-  const ErrorCode code = status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::kMemory : ErrorCode::kUnsupported;
+  const ErrorCode code = status == CUBLAS_STATUS_ALLOC_FAILED ? ErrorCode::kMemory : ErrorCode::kDevice;
   return Fail(code, "cuBLASLt: {}: {}", what, cublasLtGetStatusString(status));
 }
 
@@ -141,27 +119,33 @@ class Description {
 
 }  // namespace
 
-Result<LibraryProducts> LibraryProducts::Make() {
+Result<LibraryProducts> LibraryProducts::Make(const Device& device) {
+  const CurrentDevice current(device.index);
   cublasLtHandle_t handle = nullptr;
   if (const Status made = Check(cublasLtCreate(&handle), "starting it"); !made) return Propagate(made);
   LibraryProducts products;
+  products.device_ = device;
   products.handle_ = {handle, [](void* h) { cublasLtDestroy(static_cast<cublasLtHandle_t>(h)); }};
   return products;
 }
 
-Status LibraryProducts::Multiply(const MatrixView& matrix, const ProductRequest& request, const PanelDecoder& decode,
-                                 void* panel, uint64_t panel_bytes, void* stream) const {
-  if (request.x_type != DType::kF16 && request.x_type != DType::kBF16)
-    return Fail(ErrorCode::kUsage, "cuBLASLt: activations in {}, not F16 or BF16", InfoOf(request.x_type).name);
-  const uint64_t at_once = std::min(matrix.rows, panel_bytes / (2 * matrix.columns));
-  if (at_once == 0) return Fail(ErrorCode::kUsage, "cuBLASLt: no room for one row of {} columns", matrix.columns);
+Status LibraryProducts::Multiply(const MatrixView& matrix, const ProductRequest& request, void* panel,
+                                 uint64_t panel_bytes, void* stream) const {
+  if (const Status checked = CheckRequest(matrix, request); !checked) return checked;
+  const CurrentDevice current(device_.index);
+  if (const Status chosen = CheckCall(device_, "choosing the device", current.error()); !chosen) return chosen;
+  const MatrixSlice& slice = request.slice;
+  if (request.x_rows == 0 || slice.rows == 0 || slice.columns == 0) return {};
+  const uint64_t at_once = std::min(slice.rows, panel_bytes / (2 * slice.columns));
+  if (at_once == 0) return Fail(ErrorCode::kUsage, "cuBLASLt: no room for one row of {} columns", slice.columns);
   const cudaDataType type = request.x_type == DType::kF16 ? CUDA_R_16F : CUDA_R_16BF;
-  for (uint64_t row = 0; row < matrix.rows && request.x_rows > 0; row += at_once) {
-    const uint64_t rows = std::min(at_once, matrix.rows - row);
-    const Status decoded = decode(row * matrix.columns, rows * matrix.columns, request.x_type, panel);
+  for (uint64_t row = 0; row < slice.rows; row += at_once) {
+    const uint64_t rows = std::min(at_once, slice.rows - row);
+    const MatrixSlice part = {slice.row + row, rows, slice.column, slice.columns};
+    const Status decoded = DecodeOnDevice(device_, matrix, part, request.x_type, panel, slice.columns, stream);
     if (!decoded) return decoded;
     Description description;
-    if (const Status made = description.Make(type, rows, matrix.columns, request); !made) return made;
+    if (const Status made = description.Make(type, rows, slice.columns, request); !made) return made;
     const Status done = description.Run(static_cast<cublasLtHandle_t>(handle_.get()), panel, request, request.y + row,
                                         static_cast<cudaStream_t>(stream));
     if (!done) return done;
@@ -171,35 +155,15 @@ Status LibraryProducts::Multiply(const MatrixView& matrix, const ProductRequest&
 
 #else
 
-Result<LibraryProducts> LibraryProducts::Make() {
+Result<LibraryProducts> LibraryProducts::Make(const Device&) {
   return Fail(ErrorCode::kUnsupported, "CUDA: this build of Ingot is without cuBLASLt");
 }
 
-Status LibraryProducts::Multiply(const MatrixView&, const ProductRequest&, const PanelDecoder&, void*, uint64_t,
-                                 void*) const {
-  return Propagate(Make());
+Status LibraryProducts::Multiply(const MatrixView&, const ProductRequest&, void*, uint64_t, void*) const {
+  return Propagate(Make(device_));
 }
 
 #endif
 
 }  // namespace ingot::cuda
-
-#else
-
-namespace ingot::cuda {
-
-Result<DeviceLimits> LimitsOfDevice(int) {
-  return Fail(ErrorCode::kUnsupported, "CUDA: this build of Ingot is without it (INGOT_CUDA)");
-}
-Status MultiplyOnDevice(const MatrixView&, const ProductRequest&, const DeviceLimits&, void*) {
-  return Propagate(LimitsOfDevice(0));
-}
-Result<LibraryProducts> LibraryProducts::Make() { return Propagate(LimitsOfDevice(0)); }
-Status LibraryProducts::Multiply(const MatrixView&, const ProductRequest&, const PanelDecoder&, void*, uint64_t,
-                                 void*) const {
-  return Propagate(LimitsOfDevice(0));
-}
-
-}  // namespace ingot::cuda
-
-#endif
+#endif  // INGOT_HAS_CUDA

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "format/checked.h"
+#include "format/packing.h"
 
 namespace ingot::cuda {
 namespace {
@@ -39,6 +40,7 @@ uint64_t BytesOf(Arrangement arrangement) {
 
 // As Tiles has them.
 uint32_t UnitsOfStage(const ProductStep& step) {
+  if (step.bits == 16) return 1;
   return step.bits < 4 || (step.bits == 4 && step.tiles == 1 && !step.book) ? 4 : 2;
 }
 
@@ -54,16 +56,30 @@ uint32_t SharedBytes(const ProductStep& step, uint32_t x_rows) {
 // What has instantiations of its own (product_tiles_kernels.cuh).
 Groups GroupsOf(const ProductStep& step) {
   const ProductParams& p = step.product;
-  if (step.arrangement != Arrangement::kF16 || step.book || p.x_rows > 1) return Groups::kAny;
+  if (step.arrangement != Arrangement::kF16 || step.book || p.x_rows > 1 || step.bits == 16) return Groups::kAny;
   if (p.half_units) return Groups::kHalves;
-  if (p.matrix.root.groups_across == 1) return Groups::kRow;
+  if (p.window.groups == 1) return Groups::kRow;
   return p.group_units == 1 ? Groups::kUnits : p.group_units == 2 ? Groups::kPairs : Groups::kAny;
+}
+
+uint64_t GroupColumns(const MatrixView& m) { return m.root.group_columns.divisor; }
+bool WholeRow(const MatrixView& m) { return GroupColumns(m) >= m.columns; }
+
+Window WindowOf(const MatrixView& m, const MatrixSlice& slice) {
+  const bool permuted = m.stored_column != nullptr;
+  const uint64_t column = permuted ? 0 : slice.column, end = permuted ? m.columns : slice.column + slice.columns;
+  Window w;
+  w.unit = column / kPackUnit, w.units = CeilDiv(end, uint64_t{kPackUnit}) - w.unit;
+  w.group = column / GroupColumns(m);
+  w.groups = end == column ? 0 : (end - 1) / GroupColumns(m) + 1 - w.group;
+  w.columns = end - column;
+  return w;
 }
 
 class Planner {
  public:
   Planner(const MatrixView& m, const ProductRequest& r, const DeviceLimits& limits)
-      : m_(m), r_(r), limits_(limits), scratch_(r.scratch) {}
+      : m_(m), r_(r), limits_(limits), scratch_(r.scratch), window_(WindowOf(m, r.slice)) {}
 
   void Plan();
   std::vector<ProductStep> steps;
@@ -71,6 +87,7 @@ class Planner {
 
  private:
   bool Grouped() const;
+  bool RawOnTensorCores(Arrangement arrangement) const;
   bool OnTensorCores(Arrangement arrangement) const;
   Arrangement Choose() const;
   uint32_t RowsAtOnce(Arrangement arrangement) const;
@@ -87,21 +104,36 @@ class Planner {
   const ProductRequest& r_;
   const DeviceLimits& limits_;
   Scratch scratch_;
+  const Window window_;
   Arrangement arrangement_ = Arrangement::kF32;
   bool pairs_ = false;
   uint32_t *large_ = nullptr, *list_ = nullptr;
 };
 
-uint64_t GroupColumns(const MatrixView& m) { return m.root.group_columns.divisor; }
-bool WholeRow(const MatrixView& m) { return GroupColumns(m) >= m.columns; }
+// Groups that a unit's halves do not cut, and a slice that begins with one.
+bool Planner::Grouped() const {
+  const uint64_t first = window_.unit * kPackUnit, end = r_.slice.column + r_.slice.columns;
+  if (m_.stored_column == nullptr && first != r_.slice.column) return false;
+  if (WholeRow(m_)) return true;
+  if (GroupColumns(m_) == 32) return end % kPackUnit == 0 || end == m_.columns || m_.stored_column != nullptr;
+  return GroupColumns(m_) % kPackUnit == 0 && first % GroupColumns(m_) == 0;
+}
 
-// Groups that a unit's halves do not cut.
-bool Planner::Grouped() const { return WholeRow(m_) || GroupColumns(m_) % 64 == 0 || GroupColumns(m_) == 32; }
+// Raw weights of the type of the activations, in rows that copies of 16 bytes can begin with.
+bool Planner::RawOnTensorCores(Arrangement arrangement) const {
+  const bool type = (arrangement == Arrangement::kF16 && m_.raw_type == kF16) ||
+                    (arrangement == Arrangement::kBF16 && m_.raw_type == kBF16 && limits_.architecture >= 80);
+  const bool aligned = reinterpret_cast<uintptr_t>(m_.root.codes[0]) % 16 == 0 && m_.raw_stride % 8 == 0;
+  return type && aligned && r_.slice.column % kPackUnit == 0 && r_.slice.columns % 8 == 0;
+}
 
 bool Planner::OnTensorCores(Arrangement arrangement) const {
+  if (window_.columns == 0 || window_.columns > kMostColumns) return false;
+  if (m_.raw) return RawOnTensorCores(arrangement) && RowsAtOnce(arrangement) > 0;
   const int bits = m_.root.bits;
-  const bool width = bits == 2 || bits == 4 || bits == 8 || (bits == 3 && m_.row_units % 2 == 0);
-  if (!width || !Grouped() || m_.columns > kMostColumns) return false;
+  const bool width =
+      bits == 2 || bits == 4 || bits == 8 || (bits == 3 && m_.row_units % 2 == 0 && window_.unit % 2 == 0);
+  if (!width || !Grouped()) return false;
   if (arrangement == Arrangement::kInt8 && m_.root.codebook != nullptr) return false;
   if (arrangement == Arrangement::kBF16 && limits_.architecture < 80) return false;
   return RowsAtOnce(arrangement) > (m_.t.form == kArray ? 1 : 0);
@@ -127,7 +159,7 @@ ProductStep& Planner::Add(ProductKernel kernel, uint64_t work_items, uint64_t of
 
 ArrangeParams Planner::Arranging(uint64_t first, uint32_t rows) {
   ArrangeParams p;
-  p.matrix = m_;
+  p.matrix = m_, p.slice = r_.slice, p.window = window_;
   p.x_type = static_cast<Type>(r_.x_type);
   p.x = static_cast<const std::byte*>(r_.x) + first * r_.x_stride * InfoOf(r_.x_type).size;
   p.x_stride = r_.x_stride, p.x_rows = rows;
@@ -135,9 +167,9 @@ ArrangeParams Planner::Arranging(uint64_t first, uint32_t rows) {
   p.crossed = arrangement_ != Arrangement::kInt8 && m_.root.bits < 8;
   p.pairs = pairs_;
   p.out_rows = pairs_ ? 2 * rows : rows;
-  p.padded_units = CeilDiv(m_.row_units, uint64_t{kPaddedTo}) * kPaddedTo;
+  p.padded_units = CeilDiv(window_.units, uint64_t{kPaddedTo}) * kPaddedTo;
   p.out = scratch_.Take<void>(p.out_rows * p.padded_units * 64 * BytesOf(arrangement_));
-  p.sums = scratch_.Take<float>(m_.root.groups_across * p.out_rows * sizeof(float));
+  p.sums = scratch_.Take<float>(window_.groups * p.out_rows * sizeof(float));
   p.scales = scratch_.Take<float>(rows * sizeof(float));
   p.large = large_;
   p.threshold = r_.precision == ProductPrecision::kLlmInt8 ? r_.threshold : 0.0f;
@@ -146,7 +178,7 @@ ArrangeParams Planner::Arranging(uint64_t first, uint32_t rows) {
 
 ProductParams Planner::Multiplying(uint64_t first, const ArrangeParams& x) const {
   ProductParams p;
-  p.matrix = m_;
+  p.matrix = m_, p.slice = r_.slice, p.window = window_;
   p.x = x.out, p.x_sums = x.sums, p.x_scales = x.scales;
   p.x_rows = x.out_rows, p.pairs = pairs_;
   p.plain_x = x.x, p.plain_type = x.x_type, p.plain_stride = x.x_stride;
@@ -158,14 +190,14 @@ ProductParams Planner::Multiplying(uint64_t first, const ArrangeParams& x) const
 
 // The columns with a large value in any row of X, once for all of it.
 void Planner::FindLarge() {
-  large_ = scratch_.Take<uint32_t>(m_.columns * 4);
-  list_ = scratch_.Take<uint32_t>((m_.columns + 1) * 4);
+  large_ = scratch_.Take<uint32_t>(r_.slice.columns * 4);
+  list_ = scratch_.Take<uint32_t>((r_.slice.columns + 1) * 4);
   const uint64_t used = scratch_.used();
   ArrangeParams p = Arranging(0, 1);
   scratch_.GoBack(used);
   p.x_rows = static_cast<uint32_t>(r_.x_rows);
   p.list = list_;
-  Add(ProductKernel::kFindLarge, m_.columns, kProductThreads).arrange = p;
+  Add(ProductKernel::kFindLarge, r_.slice.columns, kProductThreads).arrange = p;
   if (p.threshold <= 0) return;
   ProductStep& list = Add(ProductKernel::kListLarge, 1, 1);
   list.block = kWarp;
@@ -174,7 +206,7 @@ void Planner::FindLarge() {
 
 void Planner::AddArrange(const ArrangeParams& x) {
   if (arrangement_ == Arrangement::kInt8) Add(ProductKernel::kFindScales, x.x_rows, kSparseRows).arrange = x;
-  const uint64_t values = x.padded_units * 64 * x.x_rows, sums = m_.root.groups_across * x.out_rows;
+  const uint64_t values = x.padded_units * 64 * x.x_rows, sums = window_.groups * x.out_rows;
   const uint64_t most = uint64_t{limits_.multiprocessors} * 16;
   Add(ProductKernel::kArrange, std::min(values, most * kProductThreads), kProductThreads).arrange = x;
   if (arrangement_ != Arrangement::kF32)
@@ -188,14 +220,14 @@ void Planner::MultiplyAny() {
     scratch_.GoBack(used);
     const ArrangeParams x = Arranging(first, static_cast<uint32_t>(std::min(kAtOnce, r_.x_rows - first)));
     AddArrange(x);
-    Add(ProductKernel::kAny, m_.rows, kSparseRows).product = Multiplying(first, x);
+    Add(ProductKernel::kAny, r_.slice.rows, kSparseRows).product = Multiplying(first, x);
   }
 }
 
 // Slices of the columns, so many that the device is full; whole chunks of groups where they can be.
 void Planner::Slice(ProductStep& step) const {
   ProductParams& p = step.product;
-  const uint64_t units = UnitsOfStage(step), stages = CeilDiv(m_.row_units, units);
+  const uint64_t units = UnitsOfStage(step), stages = CeilDiv(window_.units, units);
   const uint64_t wanted = CeilDiv(uint64_t{2} * limits_.multiprocessors, uint64_t{p.row_blocks});
   const uint64_t slices = std::clamp<uint64_t>(wanted, 1, std::max<uint64_t>(1, stages / kLeastStages));
   uint64_t slice = CeilDiv(stages, slices) * units;
@@ -206,7 +238,7 @@ void Planner::Slice(ProductStep& step) const {
   // A slice's sums of bytes stay below 2^31.
   if (step.arrangement == Arrangement::kInt8) slice = std::min<uint64_t>(slice, 512);
   p.slice_units = static_cast<uint32_t>(slice);
-  p.slices = static_cast<uint32_t>(CeilDiv(m_.row_units, slice));
+  p.slices = static_cast<uint32_t>(CeilDiv(window_.units, slice));
 }
 
 void Planner::MultiplyTiles(uint64_t first, uint32_t rows) {
@@ -217,25 +249,25 @@ void Planner::MultiplyTiles(uint64_t first, uint32_t rows) {
   step.tiles = TilesOf(x.out_rows);
   step.shared_bytes = SharedBytes(step, x.out_rows);
   ProductParams& p = step.product = Multiplying(first, x);
-  const bool centred = arrangement_ == Arrangement::kBF16 && m_.root.codebook == nullptr;
+  const bool centred = arrangement_ == Arrangement::kBF16 && m_.root.codebook == nullptr && !m_.raw;
   const OperandView &z = m_.root.operands[kZeroPoint], &o = m_.root.operands[kOffset];
   const bool at_centre = z.form == kConstant && z.constant == static_cast<float>(1 << (m_.root.bits - 1));
   p.shifted = o.form != kAbsent || (centred ? !at_centre : z.form != kAbsent);
   p.half_units = !WholeRow(m_) && GroupColumns(m_) == 32;
-  p.group_units = static_cast<uint32_t>(WholeRow(m_) ? m_.row_units : std::max<uint64_t>(1, GroupColumns(m_) / 64));
-  p.row_blocks = static_cast<uint32_t>(CeilDiv(m_.rows, uint64_t{kBlockRows}));
+  p.group_units = static_cast<uint32_t>(WholeRow(m_) ? window_.units : std::max<uint64_t>(1, GroupColumns(m_) / 64));
+  p.row_blocks = static_cast<uint32_t>(CeilDiv(r_.slice.rows, uint64_t{kBlockRows}));
   step.groups = GroupsOf(step);
   p.shifted |= step.groups != Groups::kAny;  // they do not ask
   Slice(step);
   step.grid = p.row_blocks * p.slices;
   p.out = p.y, p.out_stride = p.y_stride;
   if (p.slices > 1 || m_.outliers != kNone || p.large != nullptr) {
-    p.out_stride = m_.rows, p.slice_stride = m_.rows * rows;
+    p.out_stride = r_.slice.rows, p.slice_stride = r_.slice.rows * rows;
     p.out = scratch_.Take<float>(p.slices * p.slice_stride * sizeof(float));
     p.add = false;
     ProductParams finish = p;
     finish.add = r_.add;
-    Add(ProductKernel::kFinish, m_.rows, kSparseRows).product = finish;
+    Add(ProductKernel::kFinish, r_.slice.rows, kSparseRows).product = finish;
   }
   scratch_.GoBack(used);
 }
@@ -254,7 +286,7 @@ uint32_t Planner::RowsAtOnce(Arrangement arrangement) const {
 }
 
 void Planner::Plan() {
-  if (r_.x_rows == 0) return;
+  if (r_.x_rows == 0 || r_.slice.rows == 0) return;
   arrangement_ = Choose();
   if (arrangement_ == Arrangement::kF32) return MultiplyAny();
   pairs_ = arrangement_ != Arrangement::kInt8 && m_.t.form == kArray;

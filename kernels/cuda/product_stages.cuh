@@ -17,15 +17,15 @@ struct FieldCopies {
   const uint8_t* from;
   uint32_t to, place;  // in the stage, in the row's part of it
 
-  // Rows that are not there are the last one once more.
-  INGOT_DEVICE FieldCopies(const MatrixView& m, int field, uint32_t unit_bytes, uint64_t block_row, uint64_t unit) {
+  // Of a field whose rows are `row_bytes` apart: from byte `begin` of row `first_row` on. Rows from `rows` on are the
+  // last one once more.
+  INGOT_DEVICE FieldCopies(const void* field, uint64_t row_bytes, uint64_t begin, uint64_t first_row, uint64_t rows) {
     const uint32_t i = ThreadIndex();
     const uint32_t row = kParts == 2 ? i / 2 : i / kWarp * 16 + i % 16, piece = kParts == 2 ? 0 : i / 16 % 2;
     const uint32_t part = kParts == 2 ? i % 2 * 16 : 0;
     place = piece * kPieceBytes + part;
     to = (piece * kBlockRows + row) * kPieceBytes + part;
-    const uint64_t of_row = block_row + row < m.rows ? block_row + row : m.rows - 1;
-    from = Bytes(m.root.codes[field], (of_row * m.row_units + unit) * unit_bytes + place);
+    from = Bytes(field, (first_row + (row < rows ? row : rows - 1)) * row_bytes + begin + place);
   }
   // `left`: bytes that the row has from here on; zeros beyond.
   INGOT_DEVICE void NextCut(uint8_t* stage, uint32_t left) {
@@ -57,19 +57,24 @@ struct StageCopies {
   FieldCopies<16, kUnits / 2> high;
   const uint8_t* x;
   const uint32_t x_bytes;
+  const uint32_t missing;  // bytes, of the last unit: only raw rows are not padded
 
-  INGOT_DEVICE StageCopies(const ProductParams& p, uint64_t block_row, uint64_t unit)
-      : low(p.matrix, 0, 8 * Codes::kWidth, block_row, unit),
-        high(p.matrix, kBits == 3 ? 1 : 0, 8, block_row, unit),
+  // From a row of the slice and a unit of the window on.
+  INGOT_DEVICE StageCopies(const ProductParams& p, uint64_t row, uint64_t unit)
+      : low(p.matrix.root.codes[0], kBits == 16 ? p.matrix.raw_stride * 2 : p.matrix.row_units * 8 * Codes::kWidth,
+            (p.window.unit + unit) * 8 * Codes::kWidth, p.slice.row + row, p.slice.rows - row),
+        high(p.matrix.root.codes[kBits == 3 ? 1 : 0], p.matrix.row_units * 8, (p.window.unit + unit) * 8,
+             p.slice.row + row, p.slice.rows - row),
         x(Bytes(p.x, unit * p.x_rows * 64 * Math::kBytes + 16 * ThreadIndex())),
-        x_bytes(kUnits * (kRows == 1 ? 1 : p.x_rows) * 64 * Math::kBytes) {}
-  // `units`: how many the row has from here on.
+        x_bytes(kUnits * (kRows == 1 ? 1 : p.x_rows) * 64 * Math::kBytes),
+        missing(kBits == 16 ? static_cast<uint32_t>(p.window.units * 64 - p.window.columns) * 2 : 0) {}
+  // `units`: how many the window has from here on.
   INGOT_DEVICE void Next(uint8_t* stage, uint32_t units) {
-    if (units >= kUnits) {
+    if (units > kUnits || (units == kUnits && (kBits != 16 || missing == 0))) {
       low.Next(stage);
       if constexpr (Codes::kHighField) high.Next(stage + Codes::LowBytes(kUnits));
     } else {
-      low.NextCut(stage, units * 8 * Codes::kWidth);
+      low.NextCut(stage, units * 8 * Codes::kWidth - missing);
       if constexpr (Codes::kHighField) high.NextCut(stage + Codes::LowBytes(kUnits), units * 8);
     }
     CopyX<0>(stage + Codes::Bytes(kUnits) + 16 * ThreadIndex());

@@ -24,7 +24,7 @@ ProductFunction OneRowFor(Groups groups) {
 
 template <class Math, int kBits, bool kBook>
 ProductFunction TilesFor(const ProductStep& step) {
-  if constexpr (!kBook && Math::kArrangement == Arrangement::kF16) {
+  if constexpr (!kBook && kBits != 16 && Math::kArrangement == Arrangement::kF16) {
     if (step.groups != Groups::kAny) return OneRowFor<Math, kBits>(step.groups);
   }
   if (step.tiles == 1) return &ProductTiles<Math, kBits, kBook, 1, Groups::kAny>;
@@ -43,6 +43,9 @@ ProductFunction TilesFor(const ProductStep& step) {
       return TilesFor<Math, 4, kBook>(step);
     case 8:
       return TilesFor<Math, 8, kBook>(step);
+    case 16:  // raw elements
+      if constexpr (!kBook && Math::kBytes == 2) return TilesFor<Math, 16, false>(step);
+      return nullptr;
     default:
       return nullptr;
   }

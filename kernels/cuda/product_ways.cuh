@@ -35,25 +35,26 @@ struct Int8Math {
 // ---- codes of a lane, from a stage in shared memory
 
 // The planes of a stage lie one after the other: [piece][row of the block][16 or 32 bytes]; a piece is a unit of a
-// field, or two of 1 bit; a unit of 8 bits is two pieces. So the eight rows that a warp reads at once lie side by side.
+// field, or two of 1 bit; a unit of 8 bits is two pieces, one of raw elements of 16 bits four. So the eight rows that a
+// warp reads at once lie side by side.
 template <int kBits>
 struct StagedCodes {
   static constexpr uint32_t kWidth = kBits == 3 ? 2 : kBits;  // of the low field
   static constexpr bool kHighField = kBits == 3;
   static constexpr uint32_t kPieceBytes = kWidth == 2 ? 16 : 32;
-  static constexpr uint32_t kWords = kBits == 8 ? 4 : 2;
+  static constexpr uint32_t kWords = kBits == 16 ? 8 : kBits == 8 ? 4 : 2;
 
   static INGOT_DEVICE constexpr uint32_t LowBytes(uint32_t units) { return kBlockRows * 8 * kWidth * units; }
   static INGOT_DEVICE constexpr uint32_t Bytes(uint32_t units) {
     return LowBytes(units) + (kHighField ? kBlockRows * 8 * units : 0);
   }
 
-  // Words of codes: one a byte for 8 bits; else two a byte, the high one 32 columns further on (up to 4 bits, what is
-  // above a narrower code is undefined).
+  // Words of codes: raw elements in pairs, of columns 4 lane to 4 lane + 3 of each 16; one a byte for 8 bits; else two
+  // a byte, the high one 32 columns further on (up to 4 bits, what is above a narrower code is undefined).
   template <uint32_t kUnits>
   static INGOT_DEVICE void Load(const uint8_t* stage, uint32_t unit, uint32_t row, uint32_t lane_of_row,
                                 uint32_t* words) {
-    if constexpr (kBits == 4 || kBits == 8) {
+    if constexpr (kBits == 4 || kBits == 8 || kBits == 16) {
       INGOT_UNROLL
       for (uint32_t i = 0; i < kBits / 4; ++i) {
         const uint32_t piece = unit * (kBits / 4) + i;
@@ -103,6 +104,20 @@ struct CodesAsF16 {
         registers[4 + 2 * w] = words[w] & (kMask << 4), registers[4 + 2 * w + 1] = odd & (kMask << 4);
       }
     }
+  }
+};
+
+// Raw elements of the type of the activations.
+struct RawElements {
+  static constexpr uint32_t kTableBytes = 0;
+  static constexpr bool kCrossed = false;
+  static constexpr float kHighScale = 1.0f, kCentre = 0.0f;
+  INGOT_DEVICE RawElements(const MatrixView&, uint32_t*) {}
+  INGOT_DEVICE float Unit() const { return 1.0f; }
+
+  INGOT_DEVICE void Make(const uint32_t* words, uint32_t* registers) const {
+    INGOT_UNROLL
+    for (int i = 0; i < 8; ++i) registers[i] = words[i];
   }
 };
 
@@ -215,6 +230,14 @@ struct WayOf {
 template <int kBits>
 struct WayOf<F16Math, kBits, false> {
   using Way = CodesAsF16<kBits>;
+};
+template <>
+struct WayOf<F16Math, 16, false> {
+  using Way = RawElements;
+};
+template <>
+struct WayOf<BF16Math, 16, false> {
+  using Way = RawElements;
 };
 template <int kBits>
 struct WayOf<BF16Math, kBits, false> {

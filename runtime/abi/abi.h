@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "runtime/device/upload.h"
 #include "runtime/ingot.h"
 #include "runtime/loaded_model.h"
 
@@ -25,6 +26,25 @@ struct ingot_tensor {
   const std::shared_ptr<ingot::LoadedModel> model;
   const uint32_t number;
   const std::shared_ptr<const ingot::TensorView> view;
+};
+
+// The uploader with its ring is made by the first upload.
+struct ingot_device {
+  ingot_device(std::shared_ptr<ingot::Device> opened, const ingot::UploaderOptions& how)
+      : device(std::move(opened)), options(how) {}
+  std::atomic<uint64_t> references{1};
+  const std::shared_ptr<ingot::Device> device;
+  const ingot::UploaderOptions options;
+  std::mutex mutex;  // of what follows
+  std::unique_ptr<ingot::Uploader> uploader;
+};
+
+struct ingot_device_tensor {
+  ingot_device_tensor(std::string of, ingot::DeviceTensorPtr uploaded)
+      : name(std::move(of)), tensor(std::move(uploaded)) {}
+  std::atomic<uint64_t> references{1};
+  const std::string name;  // of tied tensors each its own
+  const ingot::DeviceTensorPtr tensor;
 };
 
 namespace ingot::abi {
@@ -101,6 +121,20 @@ template <>
 inline constexpr size_t kFirstSize<ingot_encoding> = 184;
 template <>
 inline constexpr size_t kFirstSize<ingot_plane> = 40;
+template <>
+inline constexpr size_t kFirstSize<ingot_device_options> = 48;
+template <>
+inline constexpr size_t kFirstSize<ingot_device_info> = 56;
+template <>
+inline constexpr size_t kFirstSize<ingot_upload> = 56;
+template <>
+inline constexpr size_t kFirstSize<ingot_upload_hooks> = 32;
+template <>
+inline constexpr size_t kFirstSize<ingot_device_tensor_info> = 88;
+template <>
+inline constexpr size_t kFirstSize<ingot_device_plane> = 64;
+template <>
+inline constexpr size_t kFirstSize<ingot_device_product> = 80;
 
 // Whether a caller's struct is there and of a size that this library knows.
 template <typename T>
@@ -144,7 +178,8 @@ inline ingot_text TextOf(std::string_view text) { return {text.data() == nullptr
 // Sets the SIMD target that the environment asks for, once in the life of the process.
 Status EnsureTarget();
 
-// The slice that `theirs` (NULL: all) means.
-tl::expected<MatrixSlice, Failure> SliceOf(const TensorView& view, const ingot_slice* theirs);
+// What a device handle of the C interface is made of, whatever device it is: ingot_device_open's for a GPU, tests have
+// another. Refuses options that are not possible; NULL: the defaults.
+tl::expected<ingot_device*, Failure> MakeDevice(std::shared_ptr<Device> device, const ingot_device_options* options);
 
 }  // namespace ingot::abi

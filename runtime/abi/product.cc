@@ -2,30 +2,13 @@
 #include <cmath>
 #include <vector>
 
-#include "format/checked.h"
 #include "kernels/widen.h"
-#include "runtime/abi/abi.h"
+#include "runtime/abi/arguments.h"
 
 using namespace ingot;
 using namespace ingot::abi;
 
 namespace {
-
-// Whether `rows` rows of `columns` elements of `size` bytes can be in memory at all, and where they should.
-Outcome CheckOperand(const char* name, const void* at, uint64_t rows, uint64_t columns, uint64_t stride,
-                     uint64_t size) {
-  if (stride < columns)
-    return Refuse(INGOT_E_ARGUMENT, "{}_stride is {}, the rows have {} values", name, stride, columns);
-  if (rows == 0 || columns == 0) return {};
-  if (at == nullptr) return Refuse(INGOT_E_ARGUMENT, "{} is NULL", name);
-  if (reinterpret_cast<uintptr_t>(at) % size != 0)
-    return Refuse(INGOT_E_ARGUMENT, "{} is not at a multiple of {} bytes", name, size);
-  const auto before = CheckedMul(rows - 1, stride);
-  const auto elements = before ? CheckedAdd(*before, columns) : std::nullopt;
-  if (!elements || *elements > (uint64_t{1} << 60))
-    return Refuse(INGOT_E_ARGUMENT, "{}: {} rows with a stride of {} fit into no memory", name, rows, stride);
-  return {};
-}
 
 Outcome CheckProduct(const ingot_product& p, const MatrixSlice& slice) {
   if (p.precision > INGOT_PRECISION_LLM_INT8) return Refuse(INGOT_E_ARGUMENT, "precision is {}", p.precision);

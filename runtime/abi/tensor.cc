@@ -1,36 +1,8 @@
 // Tensors: finding, opening, describing; slices decoded and read.
-#include "format/checked.h"
-#include "runtime/abi/abi.h"
+#include "runtime/abi/arguments.h"
 
 using namespace ingot;
 using namespace ingot::abi;
-
-namespace ingot::abi {
-
-tl::expected<MatrixSlice, Failure> SliceOf(const TensorView& view, const ingot_slice* theirs) {
-  MatrixSlice whole = view.whole();
-  if (theirs == nullptr) return whole;
-  if (auto checked = CheckStruct(theirs, "slice"); !checked) return tl::unexpected(checked.error());
-  const ingot_slice ours = TakeIn(theirs);
-  // A size of 0 means "up to the end"; the first row or column has to be there, unless there are none.
-  const auto cut = [](uint64_t first, uint64_t count, uint64_t limit, uint64_t& from, uint64_t& size) {
-    if (first > limit || (first == limit && limit != 0) || !InRange(first, count, limit)) return false;
-    from = first;
-    size = count == 0 ? limit - first : count;
-    return true;
-  };
-  MatrixSlice slice;
-  if (!cut(ours.row, ours.rows, whole.rows, slice.row, slice.rows)) {
-    return Refuse(INGOT_E_ARGUMENT, "{}: {} rows from row {}, of {}", view.Name(), ours.rows, ours.row, whole.rows);
-  }
-  if (!cut(ours.column, ours.columns, whole.columns, slice.column, slice.columns)) {
-    return Refuse(INGOT_E_ARGUMENT, "{}: {} columns from column {}, of {}", view.Name(), ours.columns, ours.column,
-                  whole.columns);
-  }
-  return slice;
-}
-
-}  // namespace ingot::abi
 
 namespace {
 
@@ -39,27 +11,6 @@ Outcome RequireTensor(const ingot_model& model, uint32_t number) {
   if (number < m.tensor_count()) return {};
   return Refuse(INGOT_E_NOT_FOUND, "{}: there is no tensor {}, there are {}", m.main().path(), number,
                 m.tensor_count());
-}
-
-// Whether a slice of elements of `size` bytes fits into a buffer; sets the stride where it was left out.
-Outcome CheckBuffer(const MatrixSlice& slice, uint64_t size, uint64_t alignment, const void* out, size_t out_bytes,
-                    uint64_t& stride) {
-  if (stride == 0) stride = slice.columns;
-  if (stride < slice.columns)
-    return Refuse(INGOT_E_ARGUMENT, "the stride is {}, the slice has {} columns", stride, slice.columns);
-  if (slice.rows == 0 || slice.columns == 0) return {};
-  if (out == nullptr) return Refuse(INGOT_E_ARGUMENT, "out is NULL");
-  const auto before = CheckedMul(slice.rows - 1, stride);
-  const auto elements = before ? CheckedAdd(*before, slice.columns) : std::nullopt;
-  const auto bytes = elements ? CheckedMul(*elements, size) : std::nullopt;
-  if (!bytes || *bytes > out_bytes) {
-    return Refuse(INGOT_E_ARGUMENT,
-                  "the buffer has {} bytes, {} by {} elements of {} bytes with a stride of {} do not fit", out_bytes,
-                  slice.rows, slice.columns, size, stride);
-  }
-  if (reinterpret_cast<uintptr_t>(out) % alignment != 0)
-    return Refuse(INGOT_E_ARGUMENT, "out is not at a multiple of {} bytes", alignment);
-  return {};
 }
 
 ingot_tensor_info Describe(const ingot_tensor& tensor) {

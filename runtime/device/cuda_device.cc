@@ -1,50 +1,31 @@
 #include "runtime/device/cuda_device.h"
 
-#include "kernels/cuda/device.h"
+#include "kernels/cuda/product_device.h"
 
 #ifdef INGOT_HAS_CUDA
 
-#include <cuda_runtime_api.h>
+#include <algorithm>
+#include <mutex>
+#include <optional>
+
+#include "kernels/cuda/launch.h"
 
 namespace ingot {
 namespace {
-
-// The last error is taken back, so that the process does not find it where it looks for its own.
-tl::unexpected<Error> Failed(const std::string& device, const char* what, cudaError_t error) {
-  (void)cudaGetLastError();
-  return Fail(error == cudaErrorMemoryAllocation ? ErrorCode::kMemory : ErrorCode::kDevice, "{}: {}: {} ({})", device,
-              what, cudaGetErrorString(error), cudaGetErrorName(error));
-}
-
-// Makes a device current for a scope.
-class Current {
- public:
-  explicit Current(int number) {
-    if (cudaGetDevice(&before_) != cudaSuccess) before_ = -1;
-    error_ = before_ == number ? cudaSuccess : cudaSetDevice(number);
-    changed_ = error_ == cudaSuccess && before_ != number && before_ >= 0;
-  }
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
-  ~Current() {
-    if (changed_) (void)cudaSetDevice(before_);
-  }
-  cudaError_t error() const { return error_; }
-
- private:
-  int before_ = -1;
-  bool changed_ = false;
-  cudaError_t error_;
-};
 
 cudaStream_t StreamOf(DeviceStream stream) { return static_cast<cudaStream_t>(stream); }
 cudaEvent_t EventOf(DeviceEvent event) { return static_cast<cudaEvent_t>(event); }
 
 class CudaDevice : public Device {
  public:
-  explicit CudaDevice(const cuda::Device& found)
-      : number_(found.index), name_(fmt::format("cuda:{} ({})", found.index, found.name)) {}
+  CudaDevice(const cuda::Device& found, std::optional<cuda::LibraryProducts> library)
+      : found_(found),
+        info_{static_cast<uint32_t>(found.index), found.name, static_cast<uint32_t>(found.architecture),
+              found.multiprocessors},
+        name_(fmt::format("cuda:{} ({})", found.index, found.name)),
+        library_(std::move(library)) {}
 
+  const DeviceInfo& info() const override { return info_; }
   std::string Name() const override { return name_; }
 
   Result<Memory> MemoryInfo() override {
@@ -111,28 +92,62 @@ class CudaDevice : public Device {
   Result<bool> IsDone(DeviceEvent event) override {
     const cudaError_t done = cudaEventQuery(EventOf(event));
     if (done == cudaSuccess) return true;
-    if (done != cudaErrorNotReady) return Failed(name_, "copying to the device", done);
-    (void)cudaGetLastError();
+    if (done != cudaErrorNotReady) return Propagate(cuda::CheckCall(found_, "copying to the device", done));
+    if (cudaPeekAtLastError() == done) (void)cudaGetLastError();
     return false;
   }
   Status Wait(DeviceEvent event) override {
     return Call("copying to the device", [&] { return cudaEventSynchronize(EventOf(event)); });
   }
   Status WaitForStream(DeviceStream stream) override {
-    return Call("copying to the device", [&] { return cudaStreamSynchronize(StreamOf(stream)); });
+    return Call("work on a stream", [&] { return cudaStreamSynchronize(StreamOf(stream)); });
+  }
+
+  Status Decode(const cuda::MatrixView& matrix, const MatrixSlice& slice, DType type, std::byte* out, uint64_t stride,
+                DeviceStream stream) override {
+    return cuda::DecodeOnDevice(found_, matrix, slice, type, out, stride, stream);
+  }
+  Status DecodeFlat(const cuda::MatrixView& matrix, uint64_t first, uint64_t count, DType type, std::byte* out,
+                    DeviceStream stream) override {
+    return cuda::DecodeOnDevice(found_, matrix, first, count, type, out, stream);
+  }
+  Status Multiply(const cuda::MatrixView& matrix, const cuda::ProductRequest& request, DeviceStream stream) override {
+    if (!ByLibrary(matrix, request)) return cuda::MultiplyOnDevice(found_, matrix, request, stream);
+    const std::lock_guard lock(library_mutex_);
+    return library_->Multiply(matrix, request, request.scratch, PanelBytes(request), stream);
+  }
+  uint64_t ScratchBytes(const cuda::MatrixView& matrix, const cuda::ProductRequest& request) const override {
+    // Enough for fewer rows as well.
+    const uint64_t panel = ByLibrary(matrix, request) ? PanelBytes(request) : 0;
+    return std::max(panel, cuda::ProductScratchBytes(matrix, request, found_));
+  }
+  Status Clear(std::byte* at, uint64_t size, uint64_t rows, uint64_t pitch, DeviceStream stream) override {
+    return Call("clearing memory", [&] { return cudaMemset2DAsync(at, pitch, 0, size, rows, StreamOf(stream)); });
   }
 
  private:
   template <typename Body>
   Status Call(const char* what, Body&& body) const {
-    const Current current(number_);
-    const cudaError_t error = current.error() == cudaSuccess ? body() : current.error();
-    if (error == cudaSuccess) return {};
-    return Failed(name_, what, error);
+    const cuda::CurrentDevice current(found_.index);
+    return cuda::CheckCall(found_, what, current.error() == cudaSuccess ? body() : current.error());
+  }
+  // Whether decoded panels and cuBLASLt make a product: of many rows, if no weight can become infinite.
+  bool ByLibrary(const cuda::MatrixView& m, const cuda::ProductRequest& r) const {
+    const bool finite = r.x_type == DType::kBF16 || (m.raw ? m.raw_type : m.result) == cuda::kF16;
+    return library_ && finite && r.x_rows >= cuda::LibraryProducts::kRows && r.slice.columns > 0 &&
+           r.precision == cuda::ProductPrecision::kNative;
+  }
+  static uint64_t PanelBytes(const cuda::ProductRequest& r) {
+    constexpr uint64_t kMostBytes = 64 << 20;  // but for a row
+    const uint64_t row_bytes = r.slice.columns * sizeof(uint16_t);
+    return row_bytes * std::clamp<uint64_t>(kMostBytes / row_bytes, 1, std::max<uint64_t>(r.slice.rows, 1));
   }
 
-  const int number_;
+  const cuda::Device found_;
+  const DeviceInfo info_;
   const std::string name_;
+  std::mutex library_mutex_;  // of the library's handle
+  const std::optional<cuda::LibraryProducts> library_;
 };
 
 }  // namespace
@@ -140,7 +155,8 @@ class CudaDevice : public Device {
 Result<std::shared_ptr<Device>> OpenCudaDevice(int number) {
   const auto found = cuda::OpenDevice(number);
   if (!found) return Propagate(found);
-  auto device = std::make_shared<CudaDevice>(*found);
+  auto library = cuda::LibraryProducts::Make(*found);  // none: then our own kernels do it all
+  auto device = std::make_shared<CudaDevice>(*found, library ? std::optional(std::move(*library)) : std::nullopt);
   if (auto usable = device->MemoryInfo(); !usable) return Propagate(usable);
   return device;
 }

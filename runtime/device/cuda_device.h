@@ -1,4 +1,4 @@
-// NVIDIA GPUs as devices of the upload, by way of the CUDA runtime.
+// NVIDIA GPUs as devices, by way of the CUDA runtime.
 #pragma once
 
 #include <memory>

@@ -60,13 +60,26 @@ Result<cuda::MatrixView> ViewOf(const TensorView::Part& part, const PartWindows&
   return view;
 }
 
+// Of a raw part of a type that can be decoded.
+Result<cuda::MatrixView> RawViewOf(DType type, uint64_t rows, uint64_t columns, const PlaneWindow& elements,
+                                   const std::byte* memory) {
+  const uint64_t stride = elements.narrow() ? elements.block.size / InfoOf(type).size : columns;
+  const uintptr_t first = reinterpret_cast<uintptr_t>(memory) + elements.place - elements.shift();
+  return cuda::MakeRawView(type, rows, columns, stride, reinterpret_cast<const void*>(first));
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const DeviceTensor>> DeviceTensor::Make(const TensorView& view, const MatrixSlice& slice,
-                                                               const DeviceLayout& layout, DeviceMemory memory) {
+                                                               const DeviceLayout& layout,
+                                                               std::shared_ptr<Device> device, DeviceMemory memory) {
   std::shared_ptr<DeviceTensor> tensor(new DeviceTensor());
   tensor->name_ = view.record().name;
+  tensor->label_ = view.Name();
+  tensor->device_ = std::move(device);
+  tensor->layout_ = view.layout();
   tensor->slice_ = slice;
+  tensor->can_decode_ = tensor->can_multiply_ = view.CanDecode();
   for (size_t p = 0; p < view.parts().size(); ++p) {
     const TensorView::Part& part = view.parts()[p];
     const PartWindows& windows = layout.parts()[p];
@@ -76,10 +89,13 @@ Result<std::shared_ptr<const DeviceTensor>> DeviceTensor::Make(const TensorView&
     for (size_t c = 0; c < part.children.size(); ++c)
       made.children.push_back(PlanesAt(memory.data(), part.children[c], foreign, windows.children[c]));
     if (!windows.stored_column.empty()) made.stored_column = memory.data() + windows.stored_column.place;
-    if (part.linear && windows.used) {
-      auto kernels = ViewOf(part, windows, memory.data());
+    if (windows.used && (part.linear || (part.raw && tensor->can_decode_))) {
+      auto kernels = part.linear ? ViewOf(part, windows, memory.data())
+                                 : RawViewOf(view.dtype(), view.layout().part_rows(p), view.layout().part_columns(p),
+                                             windows.own.front(), memory.data());
       if (!kernels) return Fail(kernels.error().code, "{}: {}", view.Name(), kernels.error().message);
       made.view = *kernels;
+      made.aligned = part.raw || part.aligned;
     }
     tensor->parts_.push_back(std::move(made));
   }

@@ -45,7 +45,7 @@ Status TensorUpload::Prepare(uint32_t tensor, const std::optional<MatrixSlice>& 
     memory = std::move(*allocated);
   }
   memory_ = memory.data();
-  auto made = DeviceTensor::Make(*view_, wanted, layout_, std::move(memory));
+  auto made = DeviceTensor::Make(*view_, wanted, layout_, device, std::move(memory));
   if (!made) return Propagate(made);
   tensor_ = std::move(*made);
   return {};

@@ -4,12 +4,9 @@
 
 #include "format/checked.h"
 #include "runtime/device/upload_run.h"
-#include "runtime/threads.h"
 
 namespace ingot {
 namespace {
-
-constexpr int kMostStreams = 64;
 
 Status CheckRequests(const Model& model, std::span<const UploadRequest> requests) {
   for (const UploadRequest& request : requests) {
@@ -40,9 +37,10 @@ uint64_t LeastBytes(const Model& model, std::span<const UploadRequest> requests)
 }  // namespace
 
 Result<std::unique_ptr<Uploader>> Uploader::Make(std::shared_ptr<Device> device, const UploaderOptions& options) {
-  if (options.threads < 1 || options.threads > kMostThreads || options.streams < 1 || options.streams > kMostStreams)
+  if (options.threads < 1 || options.threads > kMostUploadThreads || options.streams < 1 ||
+      options.streams > kMostUploadStreams)
     return Fail(ErrorCode::kUsage, "{} threads and {} streams, from 1 to {} and {} are possible", options.threads,
-                options.streams, kMostThreads, kMostStreams);
+                options.streams, kMostUploadThreads, kMostUploadStreams);
   if ((options.allocator.allocate == nullptr) != (options.allocator.release == nullptr))
     return Fail(ErrorCode::kUsage, "an allocator without one of its functions");
   const uint64_t slots =

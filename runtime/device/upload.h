@@ -15,8 +15,12 @@
 #include "runtime/device/staging_ring.h"
 #include "runtime/loaded_model.h"
 #include "runtime/progress.h"
+#include "runtime/threads.h"
 
 namespace ingot {
+
+inline constexpr int kMostUploadThreads = kMostThreads;
+inline constexpr int kMostUploadStreams = 64;
 
 struct UploaderOptions {
   int threads = 2;                           // that read, hash and copy; the calling one among them

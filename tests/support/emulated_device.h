@@ -1,53 +1,25 @@
 // A device without hardware: its memory is the host's, its streams are run by a thread of its own, in no order between
 // them and after delays. It fails when told to, and notices what a real one would not: a copy whose source changed
-// before it was done, memory that is used after it was freed or outside of what was given, and leaks.
+// before it was done, memory that is used after it was freed or outside of what was given, and leaks. It runs no
+// kernels: tests/simt/kernel_device.h does.
 #pragma once
 
-#include <chrono>
-#include <condition_variable>
-#include <cstdlib>
 #include <cstring>
-#include <deque>
-#include <map>
-#include <mutex>
-#include <optional>
-#include <random>
-#include <set>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
-#include "format/hash.h"
 #include "runtime/device/device.h"
+#include "tests/support/emulated_engine.h"
+#include "tests/support/emulated_memory.h"
 
 namespace ingot::test {
 
-struct EmulatedOptions {
-  unsigned seed = 1;
-  unsigned most_delay_us = 0;   // before a copy
-  double bytes_per_second = 0;  // 0: no limit
-  bool moves_bytes = true;      // false: copies only take their time
-  bool fills_memory = true;     // with something that is not zero
-  bool checks_sources = true;   // hashes what is copied when it is asked for and when it is done
-  uint64_t memory = uint64_t{1} << 40;
-  uint64_t fail_at_call = 0;  // of those that can fail, counted from 1
-  uint64_t fail_at_copy = 0;  // when it is done, not when it is asked for
-  bool stays_failed = false;  // so does every call after the one that failed
-};
-
-class EmulatedDevice : public Device {
+class EmulatedDevice : public Device, private EmulatedEngine {
  public:
-  explicit EmulatedDevice(const EmulatedOptions& options = {}) : options_(options), random_(options.seed) {
-    engine_ = std::thread([this] { RunStreams(); });
-  }
-  ~EmulatedDevice() override {
-    {
-      const std::lock_guard lock(mutex_);
-      quit_ = true;
-      changed_.notify_all();
-    }
-    engine_.join();
-  }
+  explicit EmulatedDevice(const EmulatedOptions& options = {})
+      : EmulatedEngine(options), info_{options.number, "emulated", 80, 2} {}
+  ~EmulatedDevice() override { Stop(); }
 
   // What went wrong so far, and what was not given back; "" is what tests want to see once all is released.
   std::string Problems() {
@@ -57,9 +29,9 @@ class EmulatedDevice : public Device {
     const auto leak = [&](size_t count, const char* what) {
       if (count > 0) text += fmt::format("{} {} leaked\n", count, what);
     };
-    leak(device_.size(), "pieces of device memory");
-    leak(pinned_.size(), "pieces of pinned memory");
-    leak(streams_.size(), "streams");
+    leak(device_.pieces().size(), "pieces of device memory");
+    leak(pinned_.pieces().size(), "pieces of pinned memory");
+    leak(streams_.size() - 1, "streams");
     leak(events_.size(), "events");
     return text;
   }
@@ -70,7 +42,8 @@ class EmulatedDevice : public Device {
   uint64_t most_memory_in_use() { return Locked(most_in_use_); }
   uint64_t pinned_bytes() { return Locked(pinned_bytes_); }
 
-  std::string Name() const override { return "emulated:0"; }
+  const DeviceInfo& info() const override { return info_; }
+  std::string Name() const override { return fmt::format("emulated:{}", options_.number); }
 
   Result<Memory> MemoryInfo() override {
     const std::lock_guard lock(mutex_);
@@ -83,7 +56,7 @@ class EmulatedDevice : public Device {
     if (size > options_.memory - in_use_) return Fail(ErrorCode::kMemory, "{}: {} bytes are not free", Name(), size);
     in_use_ += size;
     most_in_use_ = std::max(most_in_use_, in_use_);
-    return Get(device_, size);
+    return device_.Get(size, options_.fills_memory);
   }
   void Free(std::byte* at, uint64_t size) override {
     const std::lock_guard lock(mutex_);
@@ -94,7 +67,7 @@ class EmulatedDevice : public Device {
     const std::lock_guard lock(mutex_);
     if (auto call = Call("pin"); !call) return Propagate(call);
     pinned_bytes_ += size;
-    return Get(pinned_, size);
+    return pinned_.Get(size, options_.fills_memory);
   }
   void FreePinned(std::byte* at, uint64_t size) override {
     const std::lock_guard lock(mutex_);
@@ -108,7 +81,7 @@ class EmulatedDevice : public Device {
   void FreeStream(DeviceStream stream) override {
     const std::lock_guard lock(mutex_);
     const auto at = streams_.find(static_cast<Stream*>(stream));
-    if (at == streams_.end()) return Problem("a stream is freed twice");
+    if (at == streams_.end() || *at == default_stream_) return Problem("a stream is freed twice");
     if ((*at)->busy || !(*at)->queue.empty()) Problem("a stream is freed while it runs");
     delete *at;
     streams_.erase(at);
@@ -132,18 +105,22 @@ class EmulatedDevice : public Device {
     const std::lock_guard lock(mutex_);
     if (auto call = Call("copy"); !call) return call;
     if (copy.size == 0 || copy.rows == 0) Problem("a copy of nothing");
-    if (!Within(device_, copy.to, Extent(copy.size, copy.rows, copy.to_pitch)))
+    if (!device_.Has(copy.to, Extent(copy.size, copy.rows, copy.to_pitch)))
       Problem("a copy to memory that is not the device's");
-    if (!Within(pinned_, copy.from, Extent(copy.size, copy.rows, copy.from_pitch)))
+    if (!pinned_.Has(copy.from, Extent(copy.size, copy.rows, copy.from_pitch)))
       Problem("a copy from memory that is not pinned");
-    Enqueue(stream, {copy, hash, nullptr, Clock::now()});
+    Operation operation;
+    operation.copy = copy, operation.hash = hash;
+    Enqueue(stream, std::move(operation));
     return {};
   }
   Status Record(DeviceEvent event, DeviceStream stream) override {
     const std::lock_guard lock(mutex_);
     if (auto call = Call("record"); !call) return call;
     ++static_cast<Event*>(event)->pending;
-    Enqueue(stream, {{}, 0, static_cast<Event*>(event), Clock::now()});
+    Operation operation;
+    operation.event = static_cast<Event*>(event);
+    Enqueue(stream, std::move(operation));
     return {};
   }
   Result<bool> IsDone(DeviceEvent event) override {
@@ -164,146 +141,74 @@ class EmulatedDevice : public Device {
   }
   Status WaitForStream(DeviceStream stream) override {
     std::unique_lock lock(mutex_);
-    const Stream& s = *static_cast<Stream*>(stream);
+    const Stream& s = *StreamOf(stream);
     changed_.wait(lock, [&] { return s.queue.empty() && !s.busy; });
+    if (s.failed) return Fail(ErrorCode::kDevice, "{}: {}", Name(), s.error.empty() ? "a copy failed" : s.error);
     return {};
   }
 
- private:
-  using Clock = std::chrono::steady_clock;
-  struct Event {
-    int pending = 0;  // times it was recorded and not reached
-    bool failed = false;
-  };
-  struct Operation {
-    DeviceCopy copy;
-    uint64_t hash = 0;  // of the source when it was asked for
-    Event* event = nullptr;
-    Clock::time_point asked = Clock::now();
-  };
-  struct Stream {
-    std::deque<Operation> queue;
-    bool busy = false, failed = false;
-  };
-  using Pieces = std::map<const std::byte*, uint64_t>;
+  Status Decode(const cuda::MatrixView&, const MatrixSlice&, DType, std::byte*, uint64_t, DeviceStream) override {
+    return RunsNoKernels();
+  }
+  Status DecodeFlat(const cuda::MatrixView&, uint64_t, uint64_t, DType, std::byte*, DeviceStream) override {
+    return RunsNoKernels();
+  }
+  Status Multiply(const cuda::MatrixView&, const cuda::ProductRequest&, DeviceStream) override {
+    return RunsNoKernels();
+  }
+  uint64_t ScratchBytes(const cuda::MatrixView&, const cuda::ProductRequest&) const override { return 0; }
+  Status Clear(std::byte* at, uint64_t size, uint64_t rows, uint64_t pitch, DeviceStream stream) override {
+    return Work("clear", stream, {{at, Extent(size, rows, pitch)}}, [=] {
+      for (uint64_t r = 0; r < rows; ++r) std::memset(at + r * pitch, 0, size);
+      return std::string();
+    });
+  }
 
+ protected:
+  using EmulatedEngine::Range;
+  using EmulatedEngine::Stop;
+  using EmulatedEngine::WorkFn;
+
+  // Enqueues work that uses `ranges`, which must be in the device's memory when it is asked for and when it is done.
+  // Called on the engine's thread, without a lock.
+  Status Work(const char* what, DeviceStream stream, std::vector<Range> ranges, WorkFn work) {
+    const std::lock_guard lock(mutex_);
+    if (auto call = Call(what); !call) return call;
+    for (const Range& range : ranges) {
+      if (range.size > 0 && !device_.Has(range.at, range.size))
+        Problem(fmt::format("{}: memory that is not the device's", what));
+    }
+    Operation operation;
+    operation.ranges = std::move(ranges);
+    operation.work = std::move(work);
+    Enqueue(stream, std::move(operation));
+    return {};
+  }
+  EmulatedMemory::Pieces DeviceMemoryNow() {
+    const std::lock_guard lock(mutex_);
+    return device_.pieces();
+  }
+
+ private:
   uint64_t Locked(const uint64_t& value) {
     const std::lock_guard lock(mutex_);
     return value;
   }
   static uint64_t Extent(uint64_t size, uint64_t rows, uint64_t pitch) { return (rows - 1) * pitch + size; }
-  static uint64_t HashOf(const DeviceCopy& copy) {
-    uint64_t hash = 0;
-    for (uint64_t r = 0; r < copy.rows; ++r) hash = hash * 31 + Xxh3_64({copy.from + r * copy.from_pitch, copy.size});
-    return hash;
-  }
-  static bool Within(const Pieces& pieces, const std::byte* at, uint64_t size) {
-    auto found = pieces.upper_bound(at);
-    if (found == pieces.begin()) return false;
-    --found;
-    return static_cast<uint64_t>(at - found->first) + size <= found->second;
-  }
-  void Problem(const std::string& text) {
-    if (problems_.size() < 10) problems_.push_back(text);
-  }
+  Status RunsNoKernels() const { return Fail(ErrorCode::kUnsupported, "{}: runs no kernels", Name()); }
   Status Call(const char* what) {
     ++calls_;
     if (options_.fail_at_call == 0 || calls_ < options_.fail_at_call) return {};
     if (calls_ > options_.fail_at_call && !options_.stays_failed) return {};
     return Fail(ErrorCode::kDevice, "{}: {}: refused", Name(), what);
   }
-  std::byte* Get(Pieces& pieces, uint64_t size) {
-    auto* at = static_cast<std::byte*>(std::aligned_alloc(kDeviceAlignment, (size + 255) / 256 * 256));
-    if (options_.fills_memory) std::memset(at, 0xCD, size);
-    pieces[at] = size;
-    return at;
-  }
-  void Give(Pieces& pieces, std::byte* at, uint64_t size) {
-    const auto found = pieces.find(at);
-    if (found == pieces.end()) return Problem("memory is freed twice");
-    if (found->second != size) Problem("memory is freed with another size");
-    for (const Stream* stream : streams_) {
-      if (stream->busy && Uses(running_, at, size)) Problem("memory is freed while it is copied");
-      for (const Operation& operation : stream->queue) {
-        if (Uses(operation, at, size)) Problem("memory is freed that is still to be copied");
-      }
-    }
-    pieces.erase(found);
-    std::free(at);
-  }
-  static bool Uses(const Operation& operation, const std::byte* at, uint64_t size) {
-    const auto in = [&](const std::byte* p) { return p >= at && p < at + size; };
-    return operation.event == nullptr && (in(operation.copy.to) || in(operation.copy.from));
-  }
-  void Enqueue(DeviceStream stream, const Operation& operation) {
-    static_cast<Stream*>(stream)->queue.push_back(operation);
-    changed_.notify_all();
+  void Give(EmulatedMemory& memory, std::byte* at, uint64_t size) {
+    if (const char* problem = memory.Give(at, size, IsUsed(at, size)); problem != nullptr) Problem(problem);
   }
 
-  // One operation after the other, of any stream that has some.
-  void RunStreams() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      std::vector<Stream*> ready;
-      for (Stream* stream : streams_) {
-        if (!stream->queue.empty()) ready.push_back(stream);
-      }
-      if (ready.empty()) {
-        if (quit_) return;
-        changed_.wait(lock);
-        continue;
-      }
-      Stream& stream = *ready[random_() % ready.size()];
-      running_ = stream.queue.front();
-      stream.queue.pop_front();
-      if (running_.event != nullptr) {
-        --running_.event->pending;
-        running_.event->failed = stream.failed;
-      } else {
-        stream.busy = true;
-        RunCopy(lock, stream);
-        stream.busy = false;
-      }
-      changed_.notify_all();
-    }
-  }
-
-  void RunCopy(std::unique_lock<std::mutex>& lock, Stream& stream) {
-    const DeviceCopy copy = running_.copy;
-    const Clock::time_point asked = running_.asked;
-    const unsigned delay = options_.most_delay_us == 0 ? 0 : static_cast<unsigned>(random_() % options_.most_delay_us);
-    ++copies_;
-    copied_bytes_ += copy.size * copy.rows;
-    if (copies_ == options_.fail_at_copy) stream.failed = true;
-    const bool fails = stream.failed;
-    lock.unlock();
-    if (delay > 0) std::this_thread::sleep_for(std::chrono::microseconds(delay));
-    if (options_.bytes_per_second > 0) {
-      const std::chrono::duration<double> takes(static_cast<double>(copy.size * copy.rows) / options_.bytes_per_second);
-      // A copy begins when it is asked for or the one before is done, however late this thread wakes up.
-      free_at_ = std::max(free_at_, asked) + std::chrono::duration_cast<Clock::duration>(takes);
-      std::this_thread::sleep_until(free_at_);
-    }
-    const bool same = !options_.checks_sources || HashOf(copy) == running_.hash;
-    for (uint64_t r = 0; r < copy.rows && !fails && options_.moves_bytes; ++r)
-      std::memcpy(copy.to + r * copy.to_pitch, copy.from + r * copy.from_pitch, copy.size);
-    lock.lock();
-    if (!same) Problem("the source of a copy changed before it was done");
-  }
-
-  const EmulatedOptions options_;
-  std::mutex mutex_;  // of everything below, but for free_at_ (the engine's)
-  std::condition_variable changed_;
-  std::mt19937 random_;
-  Pieces device_, pinned_;
-  std::set<Stream*> streams_;
-  std::set<Event*> events_;
-  Operation running_;
-  std::vector<std::string> problems_;
-  uint64_t calls_ = 0, copies_ = 0, copied_bytes_ = 0, in_use_ = 0, most_in_use_ = 0, pinned_bytes_ = 0;
-  bool quit_ = false;
-  Clock::time_point free_at_;
-  std::thread engine_;
+  const DeviceInfo info_;
+  EmulatedMemory device_, pinned_;
+  uint64_t calls_ = 0, in_use_ = 0, most_in_use_ = 0, pinned_bytes_ = 0;
 };
 
 }  // namespace ingot::test

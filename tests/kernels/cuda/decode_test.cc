@@ -1,4 +1,4 @@
-// The decoding kernels for GPUs, run by the executor, have the bits of the scalar reference: over random encodings,
+// The decoding kernels, on a GPU or under the executor, have the bits of the scalar reference: over random encodings,
 // ranges that begin and end anywhere, and in several orders of the threads.
 #include <doctest/doctest.h>
 
@@ -28,11 +28,7 @@ void CheckType(const DeviceMatrix& device, uint64_t first, const std::vector<flo
   simt::Memory memory = device.memory;
   memory.Lend(out, count * size, "out");
   for (const cuda::DecodeStep& step : cuda::PlanDecode(device.view, first, count, type, out, 2)) {
-    const cuda::DecodeFunction function = cuda::FunctionFor(step);
-    const simt::LaunchOptions options = {
-        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .seed = seed};
-    const simt::Report report = simt::Launch(memory, options, [&] { function(step.params); });
-    REQUIRE(report.error == "");
+    REQUIRE(RunStep(memory, step, seed) == "");
   }
   std::vector<std::byte> narrow(count * size);
   NarrowFromF32(type, expected.data(), count, narrow.data());
@@ -40,6 +36,39 @@ void CheckType(const DeviceMatrix& device, uint64_t first, const std::vector<flo
   WidenToF32(type, out, count, wide.data());
   WidenToF32(type, narrow.data(), count, wanted.data());
   REQUIRE(CountDifferences(wide, wanted) == 0);
+}
+
+// A slice into rows that are further apart than they are long: nothing between them is lent.
+void CheckSlice(const OwnedMatrix& m, const DeviceMatrix& device, const MatrixSlice& slice, DType type, Dice& dice) {
+  const uint64_t stride = slice.columns + (dice.Half() ? 8 : dice.Below(3) * 64), size = InfoOf(type).size;
+  AlignedBytes found(slice.rows * stride * size);
+  simt::Memory memory = device.memory;
+  for (uint64_t r = 0; r < slice.rows; ++r)
+    memory.Lend(found.data() + r * stride * size, slice.columns * size, "row " + std::to_string(r));
+  const auto seed = static_cast<unsigned>(dice.Below(4));
+  const auto steps = cuda::PlanDecode(device.view, slice, type, found.data(), stride, 2);
+  REQUIRE(steps.size() <= 4);
+  for (const cuda::DecodeStep& step : steps) {
+    REQUIRE(RunStep(memory, step, seed) == "");
+  }
+  std::vector<float> expected(slice.columns), wide(slice.columns), wanted(slice.columns);
+  std::vector<std::byte> narrow(slice.columns * size);
+  for (uint64_t r = 0; r < slice.rows; ++r) {
+    reference::DecodeElements(m.matrix, (slice.row + r) * m.matrix.linear.cols + slice.column, slice.columns,
+                              expected.data());
+    NarrowFromF32(type, expected.data(), slice.columns, narrow.data());
+    WidenToF32(type, narrow.data(), slice.columns, wanted.data());
+    WidenToF32(type, found.data() + r * stride * size, slice.columns, wide.data());
+    REQUIRE(CountDifferences(wide, wanted) == 0);
+  }
+}
+
+MatrixSlice AnySlice(Dice& dice, uint64_t rows, uint64_t columns) {
+  MatrixSlice s;
+  s.row = dice.Below(rows), s.rows = 1 + dice.Below(rows - s.row);
+  s.column = dice.Half() ? dice.Below(columns) : dice.Below(columns) / 64 * 64;
+  s.columns = dice.Half() ? columns - s.column : 1 + dice.Below(columns - s.column);
+  return s;
 }
 
 void CheckRange(const OwnedMatrix& m, const DeviceMatrix& device, uint64_t first, uint64_t count, Dice& dice) {
@@ -62,6 +91,8 @@ void CheckMatrix(const Numbers& n, Dice& dice, int ranges = 2) {
   for (int i = 0; i < ranges; ++i) {
     const uint64_t first = dice.Below(all);
     CheckRange(m, device, first, 1 + dice.Below(all - first), dice);
+    const DType type = dice.Type();
+    CheckSlice(m, device, AnySlice(dice, n.linear.rows, n.linear.cols), type, dice);
   }
 }
 
@@ -82,41 +113,6 @@ TEST_CASE("long rows at random") {
 TEST_CASE("every width, group sizes around the packing unit") {
   Dice dice(23);
   ForWidthsAndGroups(dice, [&](const Numbers& n) { CheckMatrix(n, dice); });
-}
-
-// The first error of decoding a matrix to f16 with a fault, or "differs" or "the same".
-std::string DecodeWith(simt::Fault fault, const Numbers& n) {
-  const OwnedMatrix m(n);
-  const DeviceMatrix device(m.matrix);
-  const uint64_t count = n.linear.rows * n.linear.cols;
-  std::vector<float> expected(count), found(count);
-  reference::DecodeElements(m.matrix, 0, count, expected.data());
-  AlignedBytes out(count * sizeof(float));
-  simt::Memory memory = device.memory;
-  memory.Lend(out.data(), out.size(), "out");
-  for (const cuda::DecodeStep& step : cuda::PlanDecode(device.view, 0, count, DType::kF32, out.data(), 2)) {
-    const cuda::DecodeFunction function = cuda::FunctionFor(step);
-    const simt::LaunchOptions options = {
-        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .fault = fault};
-    const simt::Report report = simt::Launch(memory, options, [&] { function(step.params); });
-    if (!report.error.empty()) return report.error;
-  }
-  std::memcpy(found.data(), out.data(), out.size());
-  return CountDifferences(found, expected) == 0 ? "the same" : "differs";
-}
-
-TEST_CASE("without its barriers, or with wrong shuffles, a kernel does not pass") {
-  Dice dice(26);
-  Linear l;
-  l.bits = 8, l.rows = 4, l.cols = 1024, l.group_rows = 1, l.group_cols = 64, l.codebook = true;
-  l.s = Operand::Array(DType::kF16);
-  Numbers n = dice.Fill(l);
-  CHECK(DecodeWith(simt::Fault::kNone, n) == "the same");
-  CHECK(DecodeWith(simt::Fault::kNoBarriers, n).find("race") != std::string::npos);
-  CHECK(DecodeWith(simt::Fault::kWrongShuffles, n) == "differs");
-  n.linear.group_cols = 1024, n.linear.s = {}, n.linear.arithmetic = DType::kBF16;  // by DecodeAny
-  CHECK(DecodeWith(simt::Fault::kNone, n) == "the same");
-  CHECK(DecodeWith(simt::Fault::kNoBarriers, n).find("race") != std::string::npos);
 }
 
 TEST_CASE("what leaves its planes is refused before any launch") {

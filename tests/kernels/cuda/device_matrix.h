@@ -1,4 +1,4 @@
-// An encoded matrix as kernels see it under the executor: each plane in memory of its own, lent to them for reading.
+// An encoded matrix as kernels see it: each plane in memory of its own, lent to them for reading.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -10,24 +10,9 @@
 
 #include "kernels/cuda/decode_plan.h"
 #include "kernels/matrix.h"
-#include "tests/simt/executor.h"
+#include "tests/kernels/cuda/run_step.h"
 
 namespace ingot::test {
-
-// Memory that begins at a multiple of 256 bytes, as planes do, and ends with its last byte.
-class AlignedBytes {
- public:
-  explicit AlignedBytes(size_t size) : memory_(size + 256), size_(size) {}
-  std::byte* data() {
-    const auto at = reinterpret_cast<uintptr_t>(memory_.data());
-    return memory_.data() + ((at + 255) / 256 * 256 - at);
-  }
-  size_t size() const { return size_; }
-
- private:
-  std::vector<std::byte> memory_;
-  size_t size_;
-};
 
 class DeviceMatrix {
  public:

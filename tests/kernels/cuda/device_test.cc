@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include "kernels/cuda/product_device.h"
+
 namespace ingot::cuda {
 namespace {
 
@@ -22,6 +24,14 @@ TEST_CASE("a range outside of the matrix is refused, not launched") {
   CHECK(!DecodeOnDevice({}, view, 4, 3, DType::kF32, nullptr, nullptr).has_value());
   CHECK(!DecodeOnDevice({}, view, ~uint64_t{0}, 2, DType::kF32, nullptr, nullptr).has_value());
   CHECK(!DecodeOnDevice({}, view, 0, 6, DType::kF64, nullptr, nullptr).has_value());
+  CHECK(!DecodeOnDevice({}, view, {1, 2, 0, 3}, DType::kF32, nullptr, 3, nullptr).has_value());
+  CHECK(!DecodeOnDevice({}, view, {0, 1, ~uint64_t{0}, 2}, DType::kF32, nullptr, 3, nullptr).has_value());
+  CHECK(!DecodeOnDevice({}, view, {0, 2, 0, 3}, DType::kF32, nullptr, 2, nullptr).has_value());
+  ProductRequest request;
+  request.slice = {0, 3, 0, 3};
+  CHECK(!MultiplyOnDevice({}, view, request, nullptr).has_value());
+  request.slice = {0, 2, 0, 3}, request.x_type = DType::kF32;
+  CHECK(!MultiplyOnDevice({}, view, request, nullptr).has_value());
 }
 
 }  // namespace

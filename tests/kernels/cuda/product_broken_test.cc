@@ -28,6 +28,7 @@ inline uint32_t MaybeShuffleXor(uint32_t value, uint32_t bits) {
 #define ShuffleXor MaybeShuffleXor
 #define ProductTiles BrokenProductTiles
 #define StageCopies BrokenStageCopies
+#define RawElements BrokenRawElements
 #define GroupChunk BrokenGroupChunk
 #define OpenGroup BrokenOpenGroup
 #define CodesByTable BrokenCodesByTable
@@ -35,6 +36,7 @@ inline uint32_t MaybeShuffleXor(uint32_t value, uint32_t bits) {
 #define Tiles BrokenTiles
 #define FinishProduct BrokenFinishProduct
 #define ProductAny BrokenProductAny
+#define OpenOperands BrokenOpenOperands
 #define ReduceWarp BrokenReduceWarp
 #define FindScales BrokenFindScales
 #define FindLargeColumns BrokenFindLargeColumns
@@ -51,6 +53,7 @@ inline uint32_t MaybeShuffleXor(uint32_t value, uint32_t bits) {
 #undef ProductTiles
 #undef Arrange
 
+#include "kernels/cuda/product_kernels.h"
 #include "tests/kernels/cuda/product_run.h"
 
 namespace ingot::test {
@@ -74,7 +77,13 @@ std::string Outcome(const Linear& l, Broken what, uint64_t x_rows, unsigned seed
   ProductCase c;
   c.x_rows = x_rows, c.seed = seed;
   ProductRun run(m, c, dice);
-  run.function_for = &FunctionFor;
+  run.run_step = [](simt::Memory& memory, const cuda::ProductStep& step, unsigned order) {
+    if (step.kernel < cuda::ProductKernel::kTiles) return RunStep(memory, step, order);
+    const simt::LaunchOptions options = {
+        .grid = step.grid, .block = step.block, .dynamic_shared = step.shared_bytes, .seed = order};
+    const cuda::ProductFunction function = FunctionFor(step);
+    return simt::Launch(memory, options, [&] { function(step.product); }).error;
+  };
   cuda::broken = what;
   const std::string error = run.Run();
   cuda::broken = Broken::kNothing;

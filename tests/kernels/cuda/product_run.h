@@ -1,13 +1,13 @@
-// Products under the executor, and how far they may be from the exact ones: the bound of kernels/cuda/product_plan.h.
+// Products, and how far they may be from the exact ones: the bound of kernels/cuda/product_plan.h.
 #pragma once
 
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/product_kernels.h"
 #include "kernels/cuda/product_plan.h"
 #include "kernels/widen.h"
 #include "tests/kernels/cuda/device_matrix.h"
@@ -58,12 +58,13 @@ struct ProductMatrix {
 };
 
 struct ProductCase {
+  MatrixSlice slice;  // of no columns: the whole matrix
   DType type = DType::kF16;
   cuda::ProductPrecision precision = cuda::ProductPrecision::kNative;
   uint64_t x_rows = 1;
   bool add = false, large = false;
   unsigned seed = 0;
-  cuda::DeviceLimits limits = {.multiprocessors = 1, .shared_bytes = 99 << 10, .architecture = 80};
+  cuda::DeviceLimits limits = LimitsForTests();
 };
 
 class ProductRun {
@@ -71,101 +72,97 @@ class ProductRun {
   ProductRun(ProductMatrix& m, const ProductCase& c, Dice& dice)
       : m_(m),
         c_(c),
-        x_stride_(m.n.linear.cols + 3),
-        y_stride_(m.n.linear.rows + 1),
+        slice_(c.slice.columns > 0 ? c.slice : MatrixSlice{0, m.n.linear.rows, 0, m.n.linear.cols}),
+        x_stride_(slice_.columns + 3),
+        y_stride_(slice_.rows + 1),
         x_bytes_(c.x_rows * x_stride_ * InfoOf(c.type).size),
-        y_(c.x_rows * y_stride_, 7.0f) {
+        y_(c.x_rows * y_stride_ * sizeof(float)) {
+    std::fill_n(y_.as<float>(), c.x_rows * y_stride_, 7.0f);
     std::vector<float> x(c.x_rows * x_stride_);
     for (float& v : x) v = (static_cast<float>(dice.Below(2001)) - 1000.0f) / 500.0f;
     for (uint64_t i = 0; c.large && i < 5; ++i) x[dice.Below(x.size())] *= 30;
     NarrowFromF32(c.type, x.data(), x.size(), x_bytes_.data());
     x_.resize(x.size());
     WidenToF32(c.type, x_bytes_.data(), x.size(), x_.data());
+    request_.slice = slice_;
     request_.x = x_bytes_.data(), request_.x_type = c.type, request_.x_rows = c.x_rows, request_.x_stride = x_stride_;
-    request_.y = y_.data(), request_.y_stride = y_stride_;
+    request_.y = y_.as<float>(), request_.y_stride = y_stride_;
     request_.precision = c.precision, request_.add = c.add;
   }
 
-  // The first error of the executor.
-  std::string Run(bool count = false) {
+  // The first error.
+  std::string Run() {
     AlignedBytes scratch(cuda::ProductScratchBytes(m_.device.view, request_, c_.limits));
     std::fill_n(scratch.data(), scratch.size(), std::byte{0xFF});
     request_.scratch = scratch.data();
     simt::Memory memory = m_.device.memory;
     memory.LendReadOnly(x_bytes_.data(), x_bytes_.size(), "x");
-    memory.Lend(y_.data(), y_.size() * sizeof(float), "y");
+    memory.Lend(y_.data(), y_.size(), "y");
     memory.Lend(scratch.data(), scratch.size(), "scratch");
     steps = cuda::PlanProduct(m_.device.view, request_, c_.limits);
     for (const cuda::ProductStep& step : steps) {
-      const simt::LaunchOptions options = {.grid = step.grid,
-                                           .block = step.block,
-                                           .dynamic_shared = step.shared_bytes,
-                                           .seed = c_.seed,
-                                           .count = count && step.kernel == cuda::ProductKernel::kTiles};
-      const bool arranges = step.kernel < cuda::ProductKernel::kTiles;
-      const cuda::ArrangeFunction arrange = arranges ? cuda::ArrangeFunctionFor(step) : nullptr;
-      const cuda::ProductFunction product = arranges ? nullptr : function_for(step);
-      const simt::Report report =
-          simt::Launch(memory, options, [&] { arranges ? arrange(step.arrange) : product(step.product); });
-      if (options.count) counts = report.counts;
-      if (!report.error.empty()) return report.error;
+      const std::string error = run_step(memory, step, c_.seed);
+      if (!error.empty()) return error;
     }
     return "";
   }
 
   // How far the worst element is from the exact sum, in bounds.
-  double Worst() const {
+  double Worst() {
+    const float* const y = y_.as<float>();
     const Linear& l = m_.n.linear;
     const bool integers = c_.precision != cuda::ProductPrecision::kNative;
     const bool f16 = c_.type == DType::kF16;
     const auto unit = [](DType type) { return type == DType::kF16 ? 0x1p-11 : type == DType::kBF16 ? 0x1p-8 : 0.0; };
-    double of_m = (static_cast<double>(l.cols) + 64) * 0x1p-24 + 4 * unit(l.arithmetic) + unit(l.result);
+    double of_m = (static_cast<double>(slice_.columns) + 64) * 0x1p-24 + 4 * unit(l.arithmetic) + unit(l.result);
     if (l.t.form == OperandForm::kArray) of_m += f16 ? 0x1p-20 : 0x1p-15;
     double worst = 0;
     for (uint64_t n = 0; n < c_.x_rows; ++n) {
       const double a = LargestOf(n);
-      for (uint64_t r = 0; r < l.rows; ++r) {
+      for (uint64_t r = 0; r < slice_.rows; ++r) {
         double exact = c_.add ? 7.0 : 0.0, big_m = std::abs(exact), big_n = 0, big_b = 0;
-        for (uint64_t c = 0; c < l.cols; ++c) {
-          const uint64_t at = r * l.cols + c;
-          const double x = x_[n * x_stride_ + c], scaled = std::abs(x * m_.t[c]);
+        for (uint64_t c = 0; c < slice_.columns; ++c) {
+          const uint64_t column = slice_.column + c, at = (slice_.row + r) * l.cols + column;
+          const double x = x_[n * x_stride_ + c], scaled = std::abs(x * m_.t[column]);
           exact += m_.decoded[at] * x;
           big_m += m_.grid[at] * scaled + std::abs(m_.outliers[at] * x);
-          big_n += m_.grid[at] * std::abs(m_.t[c]), big_b += m_.book[at] * scaled;
+          big_n += m_.grid[at] * std::abs(m_.t[column]), big_b += m_.book[at] * scaled;
         }
         double bound = of_m * big_m + (f16 ? 0x1p-10 : 0x1p-7) * big_b + 0x1p-24 * big_n;
         if (integers) bound += std::exp2(-7.9) * a * big_n;
-        const double error = std::abs(y_[n * y_stride_ + r] - exact);
+        const double error = std::abs(y[n * y_stride_ + r] - exact);
         worst = std::max(worst, std::isnan(error) ? HUGE_VAL : bound == 0 ? error * HUGE_VAL : error / bound);
       }
-      if (y_[n * y_stride_ + l.rows] != 7.0f) return HUGE_VAL;
+      if (y[n * y_stride_ + slice_.rows] != 7.0f) return HUGE_VAL;
     }
     return worst;
   }
 
-  cuda::ProductFunction (*function_for)(const cuda::ProductStep&) = &cuda::ProductFunctionFor;
+  std::function<std::string(simt::Memory&, const cuda::ProductStep&, unsigned seed)> run_step =
+      [](simt::Memory& memory, const cuda::ProductStep& step, unsigned seed) { return RunStep(memory, step, seed); };
   std::vector<cuda::ProductStep> steps;
-  simt::Counts counts;
 
  private:
   // Of a row of x', but for columns that LLM.int8 leaves out; divided by |t|, which the bound's N has here.
   double LargestOf(uint64_t n) const {
     const bool leaves_out = c_.precision == cuda::ProductPrecision::kLlmInt8;
     double most = 0, least_t = HUGE_VAL;
-    for (uint64_t c = 0; c < m_.n.linear.cols; ++c) {
+    for (uint64_t c = 0; c < slice_.columns; ++c) {
+      const double t = std::abs(static_cast<double>(m_.t[slice_.column + c]));
       bool large = false;
       for (uint64_t i = 0; i < c_.x_rows; ++i) large |= std::abs(x_[i * x_stride_ + c]) > 6.0f;
-      if (!(leaves_out && large)) most = std::max(most, std::abs(static_cast<double>(x_[n * x_stride_ + c]) * m_.t[c]));
-      least_t = std::min(least_t, std::abs(static_cast<double>(m_.t[c])));
+      if (!(leaves_out && large)) most = std::max(most, std::abs(static_cast<double>(x_[n * x_stride_ + c])) * t);
+      least_t = std::min(least_t, t);
     }
     return m_.n.linear.t.form == OperandForm::kAbsent ? most : most / least_t;
   }
 
   ProductMatrix& m_;
   ProductCase c_;
+  MatrixSlice slice_;
   uint64_t x_stride_, y_stride_;
-  std::vector<std::byte> x_bytes_;
-  std::vector<float> x_, y_;
+  AlignedBytes x_bytes_, y_;
+  std::vector<float> x_;
   cuda::ProductRequest request_;
 };
 
