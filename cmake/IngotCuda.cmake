@@ -94,17 +94,21 @@ set(CMAKE_CUDA_FLAGS_RELEASE "-O3")
 set(INGOT_HAS_CUDA ON)
 message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, ${INGOT_CUDA_CODE} ${CMAKE_CUDA_ARCHITECTURES}")
 
-# Adds them to the library of kernels. A register that is spilled to memory is an error.
-function(ingot_add_cuda target)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
-  target_sources(${target} PRIVATE ${sources})
-  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc kernels/cuda/product_device.cc
-                              PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
+# For a target with CUDA sources. A register that is spilled to memory is an error.
+function(ingot_cuda_options target)
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:${INGOT_CUDA_CODE}>"
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xptxas=--warn-on-spills,--warn-on-local-memory-usage,-Werror -Xcompiler=-Wall,-Wextra>)
   # Linked statically: where there is no driver, it says so.
   target_link_libraries(${target} PUBLIC CUDA::cudart_static)
+endfunction()
+
+# Adds them to the library of kernels.
+function(ingot_add_cuda target)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
+  target_sources(${target} PRIVATE ${sources})
+  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc kernels/cuda/product_device.cc PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
+  ingot_cuda_options(${target})
   if(INGOT_CUBLASLT)
     set_property(SOURCE kernels/cuda/product_device.cc APPEND PROPERTY COMPILE_DEFINITIONS INGOT_HAS_CUBLASLT)
     target_link_libraries(${target} PUBLIC CUDA::cublasLt)
