@@ -21,6 +21,9 @@ class Uploads {
   }
 
   void Run(Gpu& gpu, const IngotFile& file, const UploadProgress& progress) {
+    if (const ingot_device_info info = gpu.info(); bytes_ > info.free_bytes)  // rather than after minutes
+      Fail(kInputOutput, "{}: the weights take {} bytes on {}, which has {} free", file.path(), bytes_, gpu.name(),
+           info.free_bytes);
     std::vector<ingot_upload> requests;
     for (const auto& [number, tensor] : tensors_) {
       ingot_upload request{};
@@ -64,7 +67,10 @@ class Uploads {
     bool stopped;
   };
 
-  void Add(const Tensor& tensor) { tensors_[tensor.info().number]; }
+  void Add(const Tensor& tensor) {
+    const ingot_tensor_info& info = tensor.info();
+    if (tensors_.emplace(info.number, nullptr).second && info.is_alias == 0) bytes_ += info.plane_bytes;
+  }
 
   std::pair<GpuTensor, ingot_device_tensor_info> Uploaded(const Tensor& tensor) const {
     const GpuTensor& found = tensors_.at(tensor.info().number);
@@ -81,6 +87,7 @@ class Uploads {
   }
 
   std::map<uint32_t, GpuTensor> tensors_;
+  uint64_t bytes_ = 0;  // of all planes, at least
 };
 
 }  // namespace
