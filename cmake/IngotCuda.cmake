@@ -99,18 +99,19 @@ function(ingot_cuda_options target)
   target_compile_options(${target} PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:${INGOT_CUDA_CODE}>"
     $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xptxas=--warn-on-spills,--warn-on-local-memory-usage,-Werror -Xcompiler=-Wall,-Wextra>)
-  # Linked statically: where there is no driver, it says so.
-  target_link_libraries(${target} PUBLIC CUDA::cudart_static)
+  # Linked statically: where there is no driver, it says so. Its headers are for the target's own files.
+  target_link_libraries(${target} PRIVATE CUDA::cudart_static)
 endfunction()
 
 # Adds them to the library of kernels.
 function(ingot_add_cuda target)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
   target_sources(${target} PRIVATE ${sources})
-  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc kernels/cuda/product_device.cc PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
+  set_source_files_properties(kernels/cuda/device.cc kernels/cuda/no_device.cc kernels/cuda/product_device.cc
+                              PROPERTIES COMPILE_DEFINITIONS INGOT_HAS_CUDA)
   ingot_cuda_options(${target})
   if(INGOT_CUBLASLT)
     set_property(SOURCE kernels/cuda/product_device.cc APPEND PROPERTY COMPILE_DEFINITIONS INGOT_HAS_CUBLASLT)
-    target_link_libraries(${target} PUBLIC CUDA::cublasLt)
+    target_link_libraries(${target} PRIVATE CUDA::cublasLt)
   endif()
 endfunction()

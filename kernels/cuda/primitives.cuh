@@ -158,6 +158,12 @@ INGOT_DEVICE uint32_t ShuffleXor(uint32_t value, uint32_t bits) {
 INGOT_DEVICE uint32_t AsBits(float value) { return __float_as_uint(value); }
 INGOT_DEVICE float AsFloat(uint32_t bits) { return __uint_as_float(bits); }
 INGOT_DEVICE double AsDouble(uint64_t bits) { return __longlong_as_double(static_cast<long long>(bits)); }
+// The same value, which the compiler does not make again in a loop: it keeps it.
+INGOT_DEVICE uint32_t Keep(uint32_t value) {
+  uint32_t d;
+  asm("mov.b32 %0, %1;" : "=r"(d) : "r"(value));
+  return d;
+}
 // Byte i of the result is the byte of (a, kB) that nibble i of the selector names, 0 to 7.
 template <uint32_t kB, uint32_t kSelector>
 INGOT_DEVICE uint32_t Permute(uint32_t a) {

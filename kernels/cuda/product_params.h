@@ -12,7 +12,7 @@ inline constexpr uint32_t kProductThreads = 128;  // of a block
 inline constexpr uint32_t kBlockRows = 64;        // of the matrix: 16 a warp
 inline constexpr uint32_t kStages = 5;            // pieces of k in shared memory, all but one on their way
 inline constexpr uint32_t kChunkGroups = 32;      // whose operands are in shared memory
-inline constexpr uint32_t kOperandStride = kBlockRows + 1;
+inline constexpr uint32_t kOperandStride = kBlockRows + 2;
 inline constexpr uint32_t kSparseRows =
     kProductThreads / kWarp;  // rows of a block of the kernels that take a warp a row
 

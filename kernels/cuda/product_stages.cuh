@@ -23,8 +23,8 @@ struct FieldCopies {
     const uint32_t i = ThreadIndex();
     const uint32_t row = kParts == 2 ? i / 2 : i / kWarp * 16 + i % 16, piece = kParts == 2 ? 0 : i / 16 % 2;
     const uint32_t part = kParts == 2 ? i % 2 * 16 : 0;
-    place = piece * kPieceBytes + part;
-    to = (piece * kBlockRows + row) * kPieceBytes + part;
+    place = Keep(piece * kPieceBytes + part);
+    to = Keep((piece * kBlockRows + row) * kPieceBytes + part);
     from = Bytes(field, (first_row + (row < rows ? row : rows - 1)) * row_bytes + begin + place);
   }
   // `left`: bytes that the row has from here on; zeros beyond.
@@ -56,7 +56,7 @@ struct StageCopies {
   FieldCopies<Codes::kPieceBytes, kUnits * 8 * Codes::kWidth / Codes::kPieceBytes> low;
   FieldCopies<16, kUnits / 2> high;
   const uint8_t* x;
-  const uint32_t x_bytes;
+  const uint32_t x_bytes, of_thread;
   const uint32_t missing;  // bytes, of the last unit: only raw rows are not padded
 
   // From a row of the slice and a unit of the window on.
@@ -67,6 +67,7 @@ struct StageCopies {
              p.slice.row + row, p.slice.rows - row),
         x(Bytes(p.x, unit * p.x_rows * 64 * Math::kBytes + 16 * ThreadIndex())),
         x_bytes(kUnits * (kRows == 1 ? 1 : p.x_rows) * 64 * Math::kBytes),
+        of_thread(Keep(16 * ThreadIndex())),
         missing(kBits == 16 ? static_cast<uint32_t>(p.window.units * 64 - p.window.columns) * 2 : 0) {}
   // `units`: how many the window has from here on.
   INGOT_DEVICE void Next(uint8_t* stage, uint32_t units) {
@@ -77,7 +78,7 @@ struct StageCopies {
       low.NextCut(stage, units * 8 * Codes::kWidth - missing);
       if constexpr (Codes::kHighField) high.NextCut(stage + Codes::LowBytes(kUnits), units * 8);
     }
-    CopyX<0>(stage + Codes::Bytes(kUnits) + 16 * ThreadIndex());
+    CopyX<0>(stage + Codes::Bytes(kUnits) + of_thread);
     x += x_bytes;
   }
 
@@ -86,7 +87,7 @@ struct StageCopies {
   INGOT_DEVICE void CopyX(uint8_t* at) const {
     constexpr int kAt = 16 * static_cast<int>(kProductThreads) * k;
     if constexpr (kAt < static_cast<int>(kMostOfX)) {
-      if (kAt + 16 * ThreadIndex() < x_bytes) CopyAsync16At<kAt, kAt>(at, x);
+      if (kAt + of_thread < x_bytes) CopyAsync16At<kAt, kAt>(at, x);
       CopyX<k + 1>(at);
     }
   }

@@ -29,17 +29,23 @@ INGOT_DEVICE RowOperands OperandsOf(const ProductParams& p, const Way& way, uint
 template <uint32_t kTiles>
 struct GroupChunk {
   static constexpr uint32_t kSumStride = 8 * kTiles;
-  RowOperands* operands;  // [group][kOperandStride]; zeros where there is no group or row
+  RowOperands* operands;  // [group][kOperandStride] by PlaceOfRow; zeros where there is no group or row
   float* sums;            // [group][kSumStride], of the activations
   uint32_t first = 0, end = 0;
 
-  // By all threads, between barriers.
+  // Rows r and r + 8 of a warp's 16, which a lane wants both, are neighbours: one load of 16 bytes.
+  static INGOT_DEVICE uint32_t PlaceOfRow(uint32_t row) { return row / 16 * 16 + row % 8 * 2 + row / 8 % 2; }
+
+  // By all threads, between barriers. Of a row, a warp reads all groups at once: whole sectors.
   template <class Way>
   INGOT_DEVICE void Fill(const ProductParams& p, const Way& way, uint64_t block_row, uint32_t group) {
     first = group, end = group + kChunkGroups;
-    for (uint32_t i = ThreadIndex(); i < kChunkGroups * kBlockRows; i += kProductThreads) {
-      const uint32_t of = i % kChunkGroups, row = i / kChunkGroups;
-      StoreShared(operands + of * kOperandStride + row, OperandsOf(p, way, block_row + row, group + of));
+    for (uint32_t i = ThreadIndex(); i < kChunkGroups * kBlockRows / 2; i += kProductThreads) {
+      const uint32_t of = i % kChunkGroups, pair = i / kChunkGroups, row = pair / 8 * 16 + pair % 8;
+      const RowOperands low = OperandsOf(p, way, block_row + row, group + of);
+      const RowOperands high = OperandsOf(p, way, block_row + row + 8, group + of);
+      const Words4 both = {{AsBits(low.scale), AsBits(low.shift), AsBits(high.scale), AsBits(high.shift)}};
+      StoreShared(reinterpret_cast<Words4*>(operands + of * kOperandStride + 2 * pair), both);
     }
     if (!p.shifted) return;
     for (uint32_t i = ThreadIndex(); i < kChunkGroups * kSumStride; i += kProductThreads) {
@@ -63,7 +69,9 @@ struct WarpSums {
   // activations; the others' sums are left alone.
   template <class Way, int kPart, bool kOneRow>
   INGOT_DEVICE void Close(const RowOperands* operands, const float* of_x, bool shift) {
-    const RowOperands of_row[2] = {LoadShared(operands), LoadShared(operands + 8)};
+    const Words4 both = LoadShared(reinterpret_cast<const Words4*>(operands));
+    const RowOperands of_row[2] = {{AsFloat(both.word[0]), AsFloat(both.word[1])},
+                                   {AsFloat(both.word[2]), AsFloat(both.word[3])}};
     INGOT_UNROLL
     for (uint32_t j = 0; j < kTiles; ++j) {
       INGOT_UNROLL

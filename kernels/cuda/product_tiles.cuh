@@ -86,7 +86,9 @@ struct OpenGroup {
     return last;
   }
   // The chunk begins with the open group.
-  INGOT_DEVICE void Enter(const GroupChunk<kTiles>& chunk) { operands = chunk.operands + row, of_x = chunk.sums; }
+  INGOT_DEVICE void Enter(const GroupChunk<kTiles>& chunk) {
+    operands = chunk.operands + chunk.PlaceOfRow(row), of_x = chunk.sums;
+  }
   INGOT_DEVICE void Advance(uint32_t groups) {
     group += groups, operands += groups * kOperandStride, of_x += groups * 8 * kTiles;
   }
@@ -134,23 +136,22 @@ struct OpenGroup {
 
 // One unit of a stage after the other.
 template <class Math, int kBits, bool kBook, uint32_t kTiles, Groups kGroups, uint32_t kUnit>
-INGOT_DEVICE void MultiplyUnits(const typename WayOf<Math, kBits, kBook>::Way& way, const uint8_t* stage,
-                                const uint8_t* x, uint32_t half_bytes, const uint32_t* lane_row,
+INGOT_DEVICE void MultiplyUnits(const typename WayOf<Math, kBits, kBook>::Way& way, const StagedCodes<kBits>& codes,
+                                const uint8_t* stage, const uint8_t* x, uint32_t half_bytes, const uint32_t* lane_row,
                                 OpenGroup<Math, kBits, kBook, kTiles, kGroups>& open, WarpSums<Math, kTiles>& sums) {
   using T = Tiles<Math, kBits, kBook, kTiles>;
   if constexpr (kUnit < T::kUnits) {
     constexpr bool kFresh = OpenGroup<Math, kBits, kBook, kTiles, kGroups>::Fresh(kUnit);
     uint32_t words[2][T::Codes::kWords], values[2][8];
-    INGOT_UNROLL
-    for (uint32_t i = 0; i < 2; ++i) {
-      T::Codes::template Load<T::kUnits>(stage, kUnit, open.row + 8 * i, ThreadIndex() % 4, words[i]);
-      way.Make(words[i], values[i]);
-    }
+    codes.template Load<T::kUnits, 0>(stage, kUnit, words[0]);
+    codes.template Load<T::kUnits, 8>(stage, kUnit, words[1]);
+    way.Make(words[0], values[0]);
+    way.Make(words[1], values[1]);
     MultiplyHalf<kFresh>(x, lane_row, 0, values[0], values[1], sums);
     MultiplyHalf<kFresh>(x + half_bytes, lane_row, 1, values[0], values[1], sums);
     open.AfterUnit(kUnit, sums);
-    MultiplyUnits<Math, kBits, kBook, kTiles, kGroups, kUnit + 1>(way, stage, x + 2 * half_bytes, half_bytes, lane_row,
-                                                                  open, sums);
+    MultiplyUnits<Math, kBits, kBook, kTiles, kGroups, kUnit + 1>(way, codes, stage, x + 2 * half_bytes, half_bytes,
+                                                                  lane_row, open, sums);
   }
 }
 
@@ -180,7 +181,7 @@ ProductTiles(const ProductParams p) {
   INGOT_UNROLL
   for (uint32_t j = 0; j < kTiles; ++j) {
     const uint32_t n = 8 * j + lane / 4;
-    lane_row[j] = ((n < x_rows ? n : x_rows - 1) * 4 + lane % 4) * 8 * Math::kBytes;
+    lane_row[j] = Keep(((n < x_rows ? n : x_rows - 1) * 4 + lane % 4) * 8 * Math::kBytes);
   }
 
   StageCopies<Math, kBits, T::kUnits, kRows> copies(p, block_row, first);
@@ -189,6 +190,7 @@ ProductTiles(const ProductParams p) {
     CommitCopies();
     ahead -= T::kUnits;
   }
+  const typename T::Codes codes(row, lane % 4);
   WarpSums<Math, kTiles> sums;
   OpenGroup<Math, kBits, kBook, kTiles, kGroups> open(p, first, row);
   uint32_t stage = 0, used = (kStages - 1) * stage_bytes;
@@ -204,7 +206,7 @@ ProductTiles(const ProductParams p) {
       BlockBarrier();
     }
     const uint8_t* const at = shared + stage;
-    MultiplyUnits<Math, kBits, kBook, kTiles, kGroups, 0>(way, at, at + T::Codes::Bytes(T::kUnits),
+    MultiplyUnits<Math, kBits, kBook, kTiles, kGroups, 0>(way, codes, at, at + T::Codes::Bytes(T::kUnits),
                                                           T::kUnitOfX / 2 * x_rows, lane_row, open, sums);
     open.AfterStage();
     used = stage;

@@ -49,28 +49,37 @@ struct StagedCodes {
     return LowBytes(units) + (kHighField ? kBlockRows * 8 * units : 0);
   }
 
+  uint32_t low, high;    // where the lane's bytes of a row begin in each field
+  uint32_t left, right;  // how its bits of the high field are moved
+
+  INGOT_DEVICE StagedCodes(uint32_t row, uint32_t lane_of_row)
+      : low(Keep(row * kPieceBytes + lane_of_row * (kPieceBytes / 4))),
+        high(Keep(row * 16 + lane_of_row % 2 * 4)),
+        left(Keep(2 - lane_of_row / 2)),
+        right(Keep(lane_of_row / 2)) {}
+
   // Words of codes: raw elements in pairs, of columns 4 lane to 4 lane + 3 of each 16; one a byte for 8 bits; else two
   // a byte, the high one 32 columns further on (up to 4 bits, what is above a narrower code is undefined).
-  template <uint32_t kUnits>
-  static INGOT_DEVICE void Load(const uint8_t* stage, uint32_t unit, uint32_t row, uint32_t lane_of_row,
-                                uint32_t* words) {
+  // Those of a row kFurther rows after the lane's.
+  template <uint32_t kUnits, uint32_t kFurther>
+  INGOT_DEVICE void Load(const uint8_t* stage, uint32_t unit, uint32_t* words) const {
     if constexpr (kBits == 4 || kBits == 8 || kBits == 16) {
       INGOT_UNROLL
       for (uint32_t i = 0; i < kBits / 4; ++i) {
         const uint32_t piece = unit * (kBits / 4) + i;
         const Words2 w =
-            LoadShared(reinterpret_cast<const Words2*>(stage + (piece * kBlockRows + row) * 32 + 8 * lane_of_row));
+            LoadShared(reinterpret_cast<const Words2*>(stage + low + (piece * kBlockRows + kFurther) * 32));
         words[2 * i] = w.word[0], words[2 * i + 1] = w.word[1];
       }
     } else {
-      const uint32_t low =
-          LoadShared(reinterpret_cast<const uint32_t*>(stage + (unit * kBlockRows + row) * 16 + 4 * lane_of_row));
-      words[0] = low, words[1] = low >> 2;
+      const uint8_t* const at = stage + low + (unit * kBlockRows + kFurther) * 16;
+      const uint32_t two = LoadShared(reinterpret_cast<const uint32_t*>(at));
+      words[0] = two, words[1] = two >> 2;
       if constexpr (kBits == 3) {
-        const uint32_t at = (unit / 2 * kBlockRows + row) * 16 + 8 * (unit % 2) + 4 * (lane_of_row % 2);
-        const uint32_t high = LoadShared(reinterpret_cast<const uint32_t*>(stage + LowBytes(kUnits) + at));
-        words[0] = Select<0x33333333u>(low, high << (2 - lane_of_row / 2));
-        words[1] = Select<0x33333333u>(low >> 2, high >> (lane_of_row / 2));
+        const uint32_t further = (unit / 2 * kBlockRows + kFurther) * 16 + 8 * (unit % 2);
+        const uint32_t one = LoadShared(reinterpret_cast<const uint32_t*>(stage + high + LowBytes(kUnits) + further));
+        words[0] = Select<0x33333333u>(two, one << left);
+        words[1] = Select<0x33333333u>(two >> 2, one >> right);
       }
     }
   }

@@ -76,6 +76,7 @@ inline uint32_t ShuffleXor(uint32_t value, uint32_t bits) { return simt::Shuffle
 inline uint32_t AsBits(float value) { return std::bit_cast<uint32_t>(value); }
 inline float AsFloat(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline double AsDouble(uint64_t bits) { return std::bit_cast<double>(bits); }
+inline uint32_t Keep(uint32_t value) { return value; }
 template <uint32_t kB, uint32_t kSelector>
 inline uint32_t Permute(uint32_t a) {
   const uint64_t bytes = static_cast<uint64_t>(kB) << 32 | a;

@@ -1,5 +1,5 @@
 // Where the tests of the kernels run them: under the executor on the CPU (run_on_executor.cc, the program test_cuda),
-// or the kernels that nvcc made on a GPU (run_on_gpu.cc, the program test_gpu).
+// or the kernels that nvcc made on a GPU (gpu/run_on_gpu.cc, the program test_gpu).
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,7 @@
 // What the kernels for common encodings move: every sector of codes, operands and output once and whole.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -75,6 +76,26 @@ TEST_CASE("bytes read within 2 % of the planes, whole sectors written, no bank c
   }
 }
 
+void PrintProduct(const ProductMatrix& m, const ProductCase& c, const ProductRun& run, const simt::Counts& counts) {
+  static bool headed = false;
+  if (!headed)
+    std::puts(
+        "| bits | rows of x | shared memory, bytes | codes and operands read per weight | of the planes | whole "
+        "sectors "
+        "| bank conflicts |\n"
+        "|---|---|---|---|---|---|---|");
+  headed = true;
+  const simt::Requests& planes = counts.loads_of.at("planes");
+  uint32_t shared = 0;
+  for (const cuda::ProductStep& step : run.steps) shared = std::max(shared, step.shared_bytes);
+  const auto read = static_cast<double>(planes.sectors) * 32;
+  const Linear& l = m.n.linear;
+  std::printf("| %d | %d | %u | %.4f | %.4f | %.0f %% | %d |\n", l.bits, static_cast<int>(c.x_rows), shared,
+              read / static_cast<double>(l.rows * l.cols), read / static_cast<double>(m.device.bytes),
+              100.0 * static_cast<double>(planes.whole) / static_cast<double>(planes.sectors),
+              static_cast<int>(counts.bank_conflicts));
+}
+
 TEST_CASE("a product reads planes once, whole sectors, without bank conflicts") {
   Dice dice(36, false);
   for (int bits : {2, 3, 4, 8}) {
@@ -111,6 +132,7 @@ TEST_CASE("a product reads planes once, whole sectors, without bank conflicts") 
       CHECK(static_cast<double>(planes.sectors * 32) <= 1.02 * static_cast<double>(m.device.bytes));
       CHECK(planes.whole == planes.sectors);
       CHECK(counts.bank_conflicts == 0);
+      if (std::getenv("INGOT_PRINT_COUNTS") != nullptr) PrintProduct(m, c, run, counts);
     }
   }
 }
