@@ -1,16 +1,17 @@
 // ingot bench: how fast this machine decodes, multiplies, opens and verifies, as shares of what its memory and
 // arithmetic can do.
-#include <fmt/ranges.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
+#include <charconv>
 #include <fstream>
-#include <map>
 #include <thread>
 
 #include "kernels/targets.h"
 #include "runtime/progress.h"
+#include "tools/bench/cuda/sections.h"
 #include "tools/bench/sections.h"
+#include "tools/bench/tables.h"
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/progress.h"
@@ -27,14 +28,20 @@ bool Wants(const BenchArguments& options, const std::string& section) {
   return options.only.empty() || std::find(options.only.begin(), options.only.end(), section) != options.only.end();
 }
 
-using MakeTasks = std::vector<Task> (*)(const Bench&);
-constexpr std::pair<const char*, MakeTasks> kSections[] = {
-    {"yardsticks", &bench::YardstickTasks},
-    {"decode", &bench::DecodeTasks},
-    {"gemv", &bench::GemvTasks},
-    {"gemm", &bench::GemmTasks},
-    {"open", &bench::OpenTasks},
-    {"verify", &bench::VerifyTasks},
+// On a CPU and on a GPU; null: there is none.
+struct Section {
+  const char* name;
+  std::vector<Task> (*cpu)(const Bench&);
+  std::vector<Task> (*gpu)(const Bench&, const bench::GpuBenchPtr&);
+};
+constexpr Section kSections[] = {
+    {"yardsticks", &bench::YardstickTasks, &bench::GpuYardstickTasks},
+    {"upload", nullptr, &bench::GpuUploadTasks},
+    {"decode", &bench::DecodeTasks, &bench::GpuDecodeTasks},
+    {"gemv", &bench::GemvTasks, &bench::GpuGemvTasks},
+    {"gemm", &bench::GemmTasks, &bench::GpuGemmTasks},
+    {"open", &bench::OpenTasks, nullptr},
+    {"verify", &bench::VerifyTasks, nullptr},
 };
 
 std::string CpuModel() {
@@ -46,21 +53,37 @@ std::string CpuModel() {
   return "unknown processor";
 }
 
-Result<std::vector<Task>> TasksOf(const BenchArguments& options, const Bench& bench) {
+// `gpu`: null for the CPU.
+Result<std::vector<Task>> TasksOf(const BenchArguments& options, const Bench& bench, const bench::GpuBenchPtr& gpu) {
   std::vector<Task> tasks;
-  for (const auto& section : kSections) {
-    const bool own = options.file.empty() || section.second == &bench::YardstickTasks;
-    if (!own || !Wants(options, section.first)) continue;
-    for (Task& task : section.second(bench)) tasks.push_back(std::move(task));
+  const auto add = [&](std::vector<Task>&& more) {
+    for (Task& task : more) tasks.push_back(std::move(task));
+  };
+  for (const Section& section : kSections) {
+    const bool own = options.file.empty() || section.cpu == &bench::YardstickTasks;
+    if (!Wants(options, section.name)) continue;
+    if (gpu != nullptr ? section.gpu == nullptr : section.cpu == nullptr) {
+      if (options.only.empty()) continue;
+      return Fail(ErrorCode::kUsage, "--only {}: there is no such section with --device {}", section.name,
+                  options.device);
+    }
+    if (own) add(gpu != nullptr ? section.gpu(bench, gpu) : section.cpu(bench));
   }
   if (options.file.empty()) return tasks;
-  auto more = bench::FileTasks(bench, options.file, [&](const std::string& name) { return Wants(options, name); });
+  const auto wanted = [&](const std::string& name) { return Wants(options, name); };
+  auto more = gpu != nullptr ? bench::GpuFileTasks(bench, gpu, options.file, wanted)
+                             : bench::FileTasks(bench, options.file, wanted);
   if (!more) return more;
-  for (Task& task : *more) tasks.push_back(std::move(task));
+  add(std::move(*more));
   return tasks;
 }
 
-Json ToJson(const BenchArguments& options, const Bench& bench) {
+// "cpu", or a GPU's name.
+std::string DeviceName(const bench::GpuBenchPtr& gpu) {
+  return gpu == nullptr ? "cpu" : WithoutControls(gpu->device().info().name);
+}
+
+Json ToJson(const BenchArguments& options, const Bench& bench, const bench::GpuBenchPtr& gpu) {
   Json figures = Json::array();
   for (const Figure& f : bench.figures()) {
     figures.push_back({{"section", f.section},
@@ -78,62 +101,44 @@ Json ToJson(const BenchArguments& options, const Bench& bench) {
           {"cores", std::thread::hardware_concurrency()},
           {"threads", bench.thread_counts().back()},
           {"target", ActiveTarget()},
-          {"device", options.device},
+          {"device", DeviceName(gpu)},
           {"quick", options.quick},
           {"file", options.file.empty() ? Json(nullptr) : Json(options.file)},
           {"figures", figures}};
 }
 
-// Distinct texts in the order in which they came.
-class Names {
- public:
-  size_t Place(const std::string& name) {
-    const auto at = static_cast<size_t>(std::find(names_.begin(), names_.end(), name) - names_.begin());
-    if (at == names_.size()) names_.push_back(name);
-    return at;
-  }
-  const std::vector<std::string>& all() const { return names_; }
-
- private:
-  std::vector<std::string> names_;
-};
-
-std::string CellText(const Figure& f) {
-  return fmt::format("{:.{}f}{:>9}", f.share, f.share < 10 ? 2 : 1,
-                     fmt::format("({:.{}f})", f.value, f.value < 10 ? 2 : 1));
-}
-
-// A line for each row of a section, a cell for each column: the share, and the value in brackets.
-void PrintSection(const std::string& section, const std::vector<Figure>& all) {
-  Names rows, columns, yardsticks;
-  std::map<std::pair<size_t, size_t>, std::string> cells;
-  std::string unit;
-  for (const Figure& f : all) {
-    if (f.section != section) continue;
-    if (unit.empty()) unit = f.unit;
-    const size_t row = rows.Place(f.unit == unit ? f.row : f.row + ", " + f.unit);
-    cells[{row, columns.Place(f.column)}] = CellText(f);
-    yardsticks.Place(f.yardstick);
-  }
-  size_t width = 0;
-  for (const std::string& row : rows.all()) width = std::max(width, row.size());
-  Print("\n{}: share of {} ({})\n", Bold(section), fmt::join(yardsticks.all(), "; "), unit);
-  Print("{:{}}", "", width + 2);
-  for (const std::string& column : columns.all()) Print("  {:>19}", column);
-  for (size_t r = 0; r < rows.all().size(); ++r) {
-    Print("\n  {:{}}", WithoutControls(rows.all()[r]), width);
-    for (size_t c = 0; c < columns.all().size(); ++c) Print("  {:>19}", cells[{r, c}]);
-  }
-  Print("\n");
-}
-
-void PrintTables(const Bench& bench) {
+void PrintTables(const Bench& bench, const bench::GpuBenchPtr& gpu) {
   Print("{}, {}, target {}, {}\n", CpuModel(), Counted(std::thread::hardware_concurrency(), "core"), ActiveTarget(),
         bench::ThreadsText(bench.thread_counts().back()));
+  if (gpu != nullptr) {
+    const DeviceInfo& info = gpu->device().info();
+    Print("{}, sm_{}, {}\n", DeviceName(gpu), info.architecture, Counted(info.multiprocessors, "multiprocessor"));
+  }
   if (bench.quick()) Print("--quick: small data and short windows; these figures say nothing about speed\n");
-  Names sections;
-  for (const Figure& f : bench.figures()) sections.Place(f.section);
-  for (const std::string& section : sections.all()) PrintSection(section, bench.figures());
+  bench::PrintSections(bench.figures());
+}
+
+// Nothing: the CPU.
+Result<std::optional<int>> GpuNumber(const std::string& device) {
+  if (device == "cpu") return std::nullopt;
+  if (device == "cuda") return 0;
+  int number = 0;
+  const char* const end = device.data() + device.size();
+  if (device.starts_with("cuda:")) {
+    const auto [at, error] = std::from_chars(device.data() + 5, end, number);
+    if (error == std::errc() && at == end && number >= 0) return number;
+  }
+  return Fail(ErrorCode::kUsage, "--device is '{}', must be cpu, cuda or cuda:N", device);
+}
+
+// Null for the CPU.
+Result<bench::GpuBenchPtr> OpenDevice(const BenchArguments& options) {
+  const auto number = GpuNumber(options.device);
+  if (!number) return Propagate(number);
+  if (!number->has_value()) return nullptr;
+  auto gpu = bench::OpenGpu(**number);
+  if (!gpu) return Propagate(gpu);
+  return bench::GpuBench::Make(*gpu, options.quick ? 64 << 10 : 256 << 20);
 }
 
 }  // namespace
@@ -164,17 +169,27 @@ const char* const kBenchHelp =
     "faster:\n"
     "              files that were copied are like the first row, files that were read from disk may be like the "
     "second\n"
+    "With --device cuda (or cuda:N) of a GPU, by its own clock, the median of the windows; matrices are larger than "
+    "its caches:\n"
+    "  yardsticks  copies on the device, each byte counted as read and as written, and f16 multiply-adds of tensor "
+    "cores\n"
+    "  upload      256 MiB from the page cache, every chunk hashed on its way or not; beside copies from pinned "
+    "memory\n"
+    "  decode      the same encodings to f16, 128 M values; bytes read and written beside the copy's\n"
+    "  gemv        1 to 16 rows of activations in f16 and bf16, rounded to 8 bits, and by LLM.int8; bytes beside the "
+    "copy's\n"
+    "  gemm        32 to 512 rows; beside the multiply-adds\n"
     "With FILE: the same of its tensors, those of one encoding together; of many the first 128 MiB.\n"
     "--json: {\"figures\": [{\"section\", \"name\", \"row\", \"column\", \"value\", \"unit\", \"yardstick\", "
     "\"yardstick_value\", "
     "\"share\"}, ...]}\n"
-    "and cpu, cores, threads, target, version, quick, file.";
+    "and cpu, cores, threads, target, version, quick, file, device (a GPU's name).";
 
 Result<int> RunBench(const BenchArguments& options) {
-  if (options.device == "cuda")
-    return Fail(ErrorCode::kUsage, "--device cuda: this build of ingot has no CUDA, only cpu");
+  const auto gpu = OpenDevice(options);
+  if (!gpu) return Propagate(gpu);
   Bench bench(options.quick, tbb::this_task_arena::max_concurrency());
-  const auto tasks = TasksOf(options, bench);
+  const auto tasks = TasksOf(options, bench, *gpu);
   if (!tasks) return Propagate(tasks);
   {
     Progress progress("measuring", options.quiet || options.json, Progress::Of::kSteps);
@@ -186,9 +201,9 @@ Result<int> RunBench(const BenchArguments& options) {
     if (!report(tasks->size(), tasks->size())) return Interrupted();
   }
   if (options.json) {
-    Write(Dump(ToJson(options, bench)) + "\n");
+    Write(Dump(ToJson(options, bench, *gpu)) + "\n");
   } else {
-    PrintTables(bench);
+    PrintTables(bench, *gpu);
   }
   return kExitFine;
 }

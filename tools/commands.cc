@@ -174,13 +174,14 @@ void AddBench(CLI::App& app, Runner& runner) {
   CLI::App* command = app.add_subcommand("bench", "Measure decoding, products, opening and verifying on this machine");
   auto options = std::make_shared<BenchArguments>();
   command->add_option("FILE", options->file, "an .ingot file whose tensors are measured (default: made-up weights)");
-  command->add_option("--device", options->device, "cpu or cuda (default: cpu)")->check(CLI::IsMember({"cpu", "cuda"}));
+  command->add_option("--device", options->device, "cpu, or a GPU by its number: cuda, cuda:1, ... (default: cpu)")
+      ->type_name("D");
   command
       ->add_option("--only", options->only,
-                   "these sections, separated by commas: yardsticks, decode, gemv, gemm, open, verify")
+                   "these sections, separated by commas: yardsticks, upload, decode, gemv, gemm, open, verify")
       ->delimiter(',')
       ->type_name("SECTION")
-      ->check(CLI::IsMember({"yardsticks", "decode", "gemv", "gemm", "open", "verify"}));
+      ->check(CLI::IsMember({"yardsticks", "upload", "decode", "gemv", "gemm", "open", "verify"}));
   command->add_flag("--quick", options->quick, "small data and short windows: whether it works, not how fast");
   command->add_flag("--json", options->json, "one JSON document on standard output");
   command->add_flag("--quiet", options->quiet, "no progress");

@@ -8,6 +8,7 @@ import time
 import common
 from common import INVALID, MODEL, VALID, Case, document
 
+# On the CPU.
 SECTIONS = {"yardsticks": ["yardsticks"], "decode": ["decode, in cache", "decode, out of cache"], "gemv": ["products, 1 row"],
             "gemm": ["products, many rows"], "open": ["open and read one tensor"], "verify": ["verify everything, cached"]}
 
@@ -73,8 +74,10 @@ class Bench(Case):
             self.assertIn(word, text)
 
     def test_what_cannot_be_done(self):
-        self.assertIn("CUDA", self.check(2, "bench", "--device", "cuda").err)
-        self.check(2, "bench", "--device", "abacus")
+        for device in ("abacus", "cuda:", "cuda:x", "cuda:-1", "cpu:0"):
+            self.assertIn(f"--device is '{device}'", self.check(2, "bench", "--device", device).err)
+        self.assertIn("no such section", self.check(2, "bench", "--quick", "--only", "upload").err)
+        self.assertIn("there is no device 99" if common.has_gpu() else "CUDA", self.check(3, "bench", "--device", "cuda:99").err)
         self.check(2, "bench", "--only", "bogus")
         self.check(4, "bench", "--quick", self.folder / "nowhere.ingot")
         self.check(3, "bench", "--quick", MODEL / "config.json")

@@ -36,6 +36,13 @@ def document(done):
     return json.loads(done.out, parse_constant=refuse)
 
 
+def has_gpu():
+    """Whether `ingot` can use one; else it says what is missing."""
+    done = run("bench", "--device", "cuda", "--quick", "--quiet", "--json", "--only", "yardsticks")
+    assert done.returncode in (0, 3) and (done.returncode == 0 or "CUDA" in done.err), done.err
+    return done.returncode == 0
+
+
 def vectors():
     found = sorted(VALID.glob("*.ingot"))
     assert found, f"no vectors in {VALID}"

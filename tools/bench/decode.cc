@@ -13,26 +13,6 @@ constexpr uint64_t kColumns = 4096;
 constexpr std::array kTypes = {DType::kF32, DType::kF16, DType::kBF16};
 constexpr std::array kTypeNames = {"f32", "f16", "bf16"};
 
-std::vector<MatrixSpec> Specs(uint64_t rows) {
-  std::vector<MatrixSpec> specs;
-  MatrixSpec spec;
-  spec.rows = rows, spec.columns = kColumns;
-  for (int bits = 1; bits <= 9; ++bits) {  // 9: NF4
-    for (uint64_t group : {128, 64, 32, 16, 0}) {
-      spec.codebook = bits == 9, spec.bits = spec.codebook ? 4 : bits, spec.group = group;
-      specs.push_back(spec);
-    }
-  }
-  spec.codebook = false, spec.group = 128;
-  for (Zero zero : {Zero::kConstant, Zero::kFloats}) {
-    for (int bits : {2, 3, 4, 8}) {
-      spec.bits = bits, spec.zero = zero;
-      specs.push_back(spec);
-    }
-  }
-  return specs;
-}
-
 Task InCache(const MatrixSpec& spec) {
   return [spec](Bench& bench) -> Status {
     const SyntheticMatrix w(spec);
@@ -79,12 +59,32 @@ Task OutOfCache(const MatrixSpec& spec, const std::shared_ptr<const Memory>& out
 
 }  // namespace
 
+std::vector<MatrixSpec> DecodeSpecs(uint64_t rows) {
+  std::vector<MatrixSpec> specs;
+  MatrixSpec spec;
+  spec.rows = rows, spec.columns = kColumns;
+  for (int bits = 1; bits <= 9; ++bits) {  // 9: NF4
+    for (uint64_t group : {128, 64, 32, 16, 0}) {
+      spec.codebook = bits == 9, spec.bits = spec.codebook ? 4 : bits, spec.group = group;
+      specs.push_back(spec);
+    }
+  }
+  spec.codebook = false, spec.group = 128;
+  for (Zero zero : {Zero::kConstant, Zero::kFloats}) {
+    for (int bits : {2, 3, 4, 8}) {
+      spec.bits = bits, spec.zero = zero;
+      specs.push_back(spec);
+    }
+  }
+  return specs;
+}
+
 std::vector<Task> DecodeTasks(const Bench& bench) {
   const uint64_t rows = bench.quick() ? 256 : 16384;
   const auto out = std::make_shared<const Memory>(rows * kColumns * 4);
   std::vector<Task> tasks;
-  for (const MatrixSpec& spec : Specs(4)) tasks.push_back(InCache(spec));
-  for (const MatrixSpec& spec : Specs(rows)) tasks.push_back(OutOfCache(spec, out));
+  for (const MatrixSpec& spec : DecodeSpecs(4)) tasks.push_back(InCache(spec));
+  for (const MatrixSpec& spec : DecodeSpecs(rows)) tasks.push_back(OutOfCache(spec, out));
   return tasks;
 }
 

@@ -43,10 +43,6 @@ class TempFolder {
 
 std::string TensorName(uint64_t i) { return fmt::format("model.layers.{}.mlp.weight", i); }
 
-// The page cache keeps what is written in one go together, which decides how fast it is read and mapped later.
-constexpr uint64_t kCopyWrite = 128 << 10;  // as `cp` does
-constexpr uint64_t kLargeWrite = 4 << 20;
-
 // A file of `count` raw F32 tensors of as many values each, in writes of at most `piece_size` bytes.
 Status WriteFile(const std::string& path, uint64_t count, uint64_t values, uint64_t piece_size) {
   auto file = OutputFile::Create(path, false);
@@ -70,18 +66,6 @@ Status WriteFile(const std::string& path, uint64_t count, uint64_t values, uint6
   }
   if (auto finished = FinishFile(*file, allocator, index, kDefaultAlignment); !finished) return Propagate(finished);
   return file->Commit();
-}
-
-// Task on a file of its own, which is removed after it.
-Task OnFile(uint64_t count, uint64_t values, uint64_t piece_size,
-            const std::function<Status(Bench&, const std::string& path)>& measure) {
-  return [=](Bench& bench) -> Status {
-    const auto folder = TempFolder::Create();
-    if (!folder) return Propagate(folder);
-    const std::string path = **folder / "bench.ingot";
-    if (auto written = WriteFile(path, count, values, piece_size); !written) return written;
-    return measure(bench, path);
-  };
 }
 
 // Reads header and index into memory that is there, as a program could that checks nothing.
@@ -123,6 +107,17 @@ Status OpenAndRead(const std::string& path, const LoadOptions& options, const st
 }
 
 }  // namespace
+
+Task OnFile(uint64_t count, uint64_t values, uint64_t piece_size,
+            const std::function<Status(Bench&, const std::string& path)>& measure) {
+  return [=](Bench& bench) -> Status {
+    const auto folder = TempFolder::Create();
+    if (!folder) return Propagate(folder);
+    const std::string path = **folder / "bench.ingot";
+    if (auto written = WriteFile(path, count, values, piece_size); !written) return written;
+    return measure(bench, path);
+  };
+}
 
 Status MeasureOpen(Bench& bench, const std::string& path, const std::string& row, const std::string& tensor) {
   const auto read = IndexRead::Create(path);

@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "format/dtype.h"
 #include "runtime/loaded_model.h"
+#include "tools/bench/file_groups.h"
 #include "tools/bench/file_work.h"
 #include "tools/bench/sections.h"
 #include "tools/bench/synthetic.h"
@@ -13,36 +13,6 @@
 
 namespace ingot::bench {
 namespace {
-
-// Tensors that are encoded alike; of a large file the first ones only.
-struct Group {
-  std::string encoding;
-  std::vector<uint32_t> tensors;
-  uint64_t values = 0, bytes = 0;  // planes
-};
-
-constexpr uint64_t kEnoughValues = 64 << 20;
-constexpr uint64_t kEnoughBytes = 128 << 20;
-
-std::vector<Group> GroupsOf(const Model& model) {
-  std::vector<Group> groups;
-  std::map<std::string, size_t> known;
-  for (uint32_t i = 0; i < model.tensor_count(); ++i) {
-    if (model.is_alias(i)) continue;
-    const Index& index = model.container_of(i).index();
-    const TensorRecord tensor = model.tensor(i);
-    const std::string encoding = DescribeTensor(index, tensor);
-    const auto [at, fresh] = known.emplace(encoding, groups.size());
-    if (fresh) groups.push_back({encoding, {}, 0, 0});
-    Group& group = groups[at->second];
-    if (group.values >= kEnoughValues && group.bytes >= kEnoughBytes) continue;
-    const PartLayout layout(index, tensor);
-    group.tensors.push_back(i);
-    group.values += layout.rows() * layout.columns();
-    group.bytes += PlaneBytesOf(index, tensor);
-  }
-  return groups;
-}
 
 // The tensors of a group, open with some number of threads.
 class OpenGroup {
@@ -98,7 +68,7 @@ class OpenGroup {
 
  private:
   static uint64_t RowsToDecode(const MatrixSlice& whole) {
-    return std::min(whole.rows, std::max<uint64_t>(1, 2 * kEnoughValues / whole.columns));
+    return std::min(whole.rows, std::max<uint64_t>(1, 2 * Group::kEnoughValues / whole.columns));
   }
   template <typename Count>
   uint64_t Sum(const Count& count) const {

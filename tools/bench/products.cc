@@ -71,7 +71,7 @@ MatrixSpec Spec(int bits, uint64_t group) {
 
 }  // namespace
 
-std::vector<Task> GemvTasks(const Bench& bench) {
+std::vector<MatrixSpec> ProductSpecs(uint64_t code_bytes) {
   std::vector<MatrixSpec> specs;
   for (Zero zero : {Zero::kIntegers, Zero::kConstant}) {
     for (int bits : {2, 3, 4, 8}) specs.push_back(Spec(bits, 128)), specs.back().zero = zero;
@@ -79,11 +79,13 @@ std::vector<Task> GemvTasks(const Bench& bench) {
   specs.push_back(Spec(4, 32));
   specs.push_back(Spec(4, 64)), specs.back().codebook = true;
   specs.push_back(Spec(4, 128)), specs.back().outliers = 0.01;
+  for (MatrixSpec& spec : specs) spec.rows = 8 * code_bytes / kColumns / static_cast<uint64_t>(spec.bits);
+  return specs;
+}
+
+std::vector<Task> GemvTasks(const Bench& bench) {
   std::vector<Task> tasks;
-  for (MatrixSpec& spec : specs) {
-    spec.rows = (bench.quick() ? 2048 : 256 << 10) / static_cast<uint64_t>(spec.bits);  // 128 MiB of codes
-    tasks.push_back(OneRow(spec));
-  }
+  for (const MatrixSpec& spec : ProductSpecs(bench.quick() ? 1 << 20 : 128 << 20)) tasks.push_back(OneRow(spec));
   return tasks;
 }
 

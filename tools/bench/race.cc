@@ -16,29 +16,41 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// One side of a race: its windows and the best of them.
+double ByHostClock(const std::function<void()>& work) {
+  const auto start = Clock::now();
+  work();
+  return SecondsSince(start);
+}
+
+// One side of a race: its windows and the one that counts.
 class Side {
  public:
-  explicit Side(Work work) : work_(std::move(work)) {
-    constexpr double kWindow = 50e-6;
-    work_.run();  // once for the caches
-    const auto start = Clock::now();
-    work_.run();
-    repeat_ = std::clamp(static_cast<int>(kWindow / std::max(SecondsSince(start), 1e-9)), 1, 1 << 16);
+  explicit Side(const Work& work) : run_(work.run), on_device_(work.device_clock) {
+    stopwatch_ = on_device_ ? work.device_clock : &ByHostClock;
+    const double window = on_device_ ? 1e-3 : 50e-6;
+    run_();  // once for the caches
+    repeat_ = std::clamp(static_cast<int>(window / std::max(stopwatch_(run_), 1e-9)), 1, 1 << 16);
   }
 
   void Window() {
-    const auto start = Clock::now();
-    for (int i = 0; i < repeat_; ++i) work_.run();
-    best_ = std::min(best_, SecondsSince(start) / repeat_);
+    const auto repeated = [&] {
+      for (int i = 0; i < repeat_; ++i) run_();
+    };
+    windows_.push_back(stopwatch_(repeated) / repeat_);
   }
 
-  double best() const { return best_; }
+  double result() const {
+    std::vector<double> sorted = windows_;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[on_device_ ? sorted.size() / 2 : 0];
+  }
 
  private:
-  Work work_;
+  std::function<void()> run_;
+  bool on_device_;
+  Stopwatch stopwatch_;
   int repeat_ = 1;
-  double best_ = 1e30;
+  std::vector<double> windows_;
 };
 
 }  // namespace
@@ -55,9 +67,9 @@ std::vector<double> Race(const std::vector<Work>& all, const Effort& effort) {
       side.Window();
     }
   }
-  std::vector<double> best;
-  for (const Side& side : sides) best.push_back(side.best());
-  return best;
+  std::vector<double> results;
+  for (const Side& side : sides) results.push_back(side.result());
+  return results;
 }
 
 std::vector<double> Bench::Measure(const Work& work, const Work& yardstick) const {

@@ -1,5 +1,5 @@
-// How the benchmark times: a piece of work and what it is compared with in turns, the best of many short windows of
-// each.
+// How the benchmark times: a piece of work and what it is compared with in turns, in many short windows of each. The
+// best window counts; on a device, which nobody else disturbs but whose clock varies, the one in the middle.
 #pragma once
 
 #include <functional>
@@ -18,14 +18,18 @@ struct Effort {
   double pause = 0;  // seconds of sleep before a window: threads of the one before may still wait in a loop
 };
 
+// The seconds that a piece of work takes.
+using Stopwatch = std::function<double(const std::function<void()>& work)>;
+
 // A piece of work: run() once does `amount` of it, in bytes or operations.
 struct Work {
   double amount = 0;
   std::function<void()> run;
+  Stopwatch device_clock = {};  // of work that run() only enqueues on a device; else the host's clock
 };
 
-// Runs all in turns, in windows of at least 50 microseconds: seconds of one run of each, in its best window. Ends early
-// on Ctrl-C.
+// Runs all in turns, in windows of at least 50 microseconds (a millisecond on a device): seconds of one run of each, in
+// the window that counts. Ends early on Ctrl-C.
 std::vector<double> Race(const std::vector<Work>& all, const Effort& effort);
 
 // One measured figure: a cell of its section's table.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tools/bench/race.h"
+#include "tools/bench/synthetic.h"
 #include "tools/bench/yardsticks.h"
 
 namespace ingot::bench {
@@ -18,6 +19,10 @@ std::vector<Task> GemmTasks(const Bench& bench);
 // Opening files of many tensors; verifying one large file. They are made in a temporary folder.
 std::vector<Task> OpenTasks(const Bench& bench);
 std::vector<Task> VerifyTasks(const Bench& bench);
+
+// What DecodeTasks and GemvTasks measure: every width and group size; products with weights of `code_bytes` of codes.
+std::vector<MatrixSpec> DecodeSpecs(uint64_t rows);
+std::vector<MatrixSpec> ProductSpecs(uint64_t code_bytes);
 
 // Opening, verifying, decoding and multiplying what is in a file: the sections of these names, those that `wanted` is
 // true for.

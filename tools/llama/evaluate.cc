@@ -1,12 +1,8 @@
 #include "tools/llama/evaluate.h"
 
-#include <tbb/parallel_for.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-
-#include "tools/llama/simd.h"
 
 namespace llama {
 namespace {
@@ -15,38 +11,9 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// ln of the sum of e^x. The largest value is taken out first, so that nothing overflows.
-LLAMA_CLONES double LogSumExp(const float* x, uint64_t count) {
-  constexpr uint64_t kLanes = 16, kPiece = 1024;  // pieces are added up in double precision: vocabularies are large
-  const float largest = *std::max_element(x, x + count);
-  double sum = 0;
-  for (uint64_t begin = 0; begin < count; begin += kPiece) {
-    const uint64_t end = std::min(begin + kPiece, count);
-    const uint64_t whole = begin + (end - begin) / kLanes * kLanes;
-    float lanes[kLanes] = {};
-    for (uint64_t i = begin; i < whole; i += kLanes) {
-      for (uint64_t j = 0; j < kLanes; ++j) lanes[j] += Exp(x[i + j] - largest);
-    }
-    for (const float lane : lanes) sum += static_cast<double>(lane);
-    for (uint64_t i = whole; i < end; ++i) sum += static_cast<double>(Exp(x[i] - largest));
-  }
-  return static_cast<double>(largest) + std::log(sum);
-}
-
-// The loss of predicting each target from its row of logits.
-double Loss(std::span<const float> logits, std::span<const uint32_t> targets) {
-  const uint64_t vocabulary = logits.size() / targets.size();
-  std::vector<double> losses(targets.size());
-  tbb::parallel_for(uint64_t{0}, uint64_t{targets.size()}, [&](uint64_t i) {
-    const float* row = &logits[i * vocabulary];
-    losses[i] = LogSumExp(row, vocabulary) - static_cast<double>(row[targets[i]]);
-  });
-  double sum = 0;  // in their order, so that the number of threads does not matter
-  for (const double loss : losses) sum += loss;
-  return sum;
-}
-
-uint32_t Likeliest(std::span<const float> logits) {
+uint32_t Likeliest(Engine& engine, uint64_t token) {
+  engine.Project(token, 1);
+  const std::span<const float> logits = engine.Logits();
   return static_cast<uint32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
 
@@ -96,13 +63,13 @@ Evaluation Evaluate(Engine& engine, std::span<const uint32_t> tokens, const std:
       const uint64_t first = wanted ? begin : std::max(begin, window.first_target - 1);
       const uint64_t last = wanted ? end : std::min(end, window.end - 1);
       if (first < last) {
-        auto rows = engine.Logits(first - begin, last - first);
-        if (wanted) logits->Append(rows);
-        const uint64_t vocabulary = rows.size() / (last - first);
+        engine.Project(first - begin, last - first);
+        if (wanted) logits->Append(engine.Logits());
         const uint64_t from = std::max(first, window.first_target - 1), to = std::min(last, window.end - 1);
         if (from < to) {
-          rows = rows.subspan((from - first) * vocabulary, (to - from) * vocabulary);
-          done.windows.back().sum += Loss(rows, tokens.subspan(from + 1, to - from));
+          // In their order, so that the number of threads does not matter.
+          for (const double loss : engine.Losses(from - first, tokens.subspan(from + 1, to - from)))
+            done.windows.back().sum += loss;
           done.windows.back().predicted += to - from;
         }
       }
@@ -122,7 +89,7 @@ Generation Generate(Engine& engine, std::span<const uint32_t> prompt, uint64_t c
   for (uint64_t begin = 0; begin < prompt.size(); begin += batch) {
     const uint64_t size = std::min(batch, prompt.size() - begin);
     engine.Run(prompt.subspan(begin, size), begin);
-    if (begin + size == prompt.size()) result.tokens.push_back(Likeliest(engine.Logits(size - 1, 1)));
+    if (begin + size == prompt.size()) result.tokens.push_back(Likeliest(engine, size - 1));
     result.interrupted = !progress(begin + size);
     if (result.interrupted) return result;
   }
@@ -131,7 +98,7 @@ Generation Generate(Engine& engine, std::span<const uint32_t> prompt, uint64_t c
   while (result.tokens.size() < count && !result.interrupted) {
     const uint64_t position = prompt.size() + result.tokens.size() - 1;
     engine.Run({&result.tokens.back(), 1}, position);
-    result.tokens.push_back(Likeliest(engine.Logits(0, 1)));
+    result.tokens.push_back(Likeliest(engine, 0));
     result.interrupted = !progress(position + 1);
   }
   result.generation_seconds = SecondsSince(start);

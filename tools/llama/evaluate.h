@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "tools/llama/forward.h"
+#include "tools/llama/engine.h"
 #include "tools/llama/npy.h"
 
 namespace llama {

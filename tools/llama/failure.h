@@ -29,7 +29,8 @@ template <typename... Args>
 // values: there is nothing to add to it.
 inline void Check(ingot_status status) {
   if (status == INGOT_OK) return;
-  const bool system = status == INGOT_E_IO || status == INGOT_E_MEMORY || status == INGOT_E_INTERNAL;
+  const bool system =
+      status == INGOT_E_IO || status == INGOT_E_MEMORY || status == INGOT_E_INTERNAL || status == INGOT_E_DEVICE;
   throw Failure(system ? kInputOutput : kBadInput, ingot_error_text());
 }
 

@@ -2,37 +2,10 @@
 
 #include <tbb/parallel_for.h>
 
-#include <cmath>
-
-#include "tools/llama/simd.h"
+#include "tools/llama/rows.h"
 
 namespace llama {
 namespace {
-
-constexpr uint64_t kLanes = 16;
-
-// x / sqrt(mean of x^2 + epsilon) * weight. The squares are added in lanes, so that they can be added as vectors.
-LLAMA_CLONES void NormRow(const float* x, const float* weight, uint64_t width, float epsilon, float* out) {
-  float lanes[kLanes] = {};
-  const uint64_t whole = width / kLanes * kLanes;
-  for (uint64_t i = 0; i < whole; i += kLanes) {
-    for (uint64_t j = 0; j < kLanes; ++j) lanes[j] += x[i + j] * x[i + j];
-  }
-  float sum = 0;
-  for (const float lane : lanes) sum += lane;
-  for (uint64_t i = whole; i < width; ++i) sum += x[i] * x[i];
-  const float scale = 1 / std::sqrt(sum / static_cast<float>(width) + epsilon);
-  for (uint64_t i = 0; i < width; ++i) out[i] = x[i] * scale * weight[i];
-}
-
-// silu(gate) * up, into gate.
-LLAMA_CLONES void SwiGlu(float* gate, const float* up, uint64_t count) {
-  for (uint64_t i = 0; i < count; ++i) gate[i] = gate[i] / (1 + Exp(-gate[i])) * up[i];
-}
-
-LLAMA_CLONES void Add(float* to, const float* from, uint64_t count) {
-  for (uint64_t i = 0; i < count; ++i) to[i] += from[i];
-}
 
 void Norm(const std::vector<float>& x, const std::vector<float>& weight, uint64_t count, float epsilon,
           std::vector<float>& out) {
@@ -42,8 +15,8 @@ void Norm(const std::vector<float>& x, const std::vector<float>& weight, uint64_
 
 }  // namespace
 
-Engine::Engine(const Config& config, const Weights& weights, ingot_precision precision, uint64_t capacity,
-               uint64_t batch)
+CpuEngine::CpuEngine(const Config& config, const Weights& weights, ingot_precision precision, uint64_t capacity,
+                     uint64_t batch)
     : config_(config),
       weights_(weights),
       precision_(precision),
@@ -63,14 +36,14 @@ Engine::Engine(const Config& config, const Weights& weights, ingot_precision pre
 
 // The product reads the packed weights from the file's pages. This is all there is to computing with quantized weights:
 // which encoding a tensor has never matters here.
-void Engine::Apply(const Linear& linear, const std::vector<float>& x, uint64_t count, std::vector<float>& y) const {
+void CpuEngine::Apply(const Linear& linear, const std::vector<float>& x, uint64_t count, std::vector<float>& y) const {
   linear.weight.Multiply(precision_, x.data(), count, y.data());
   if (linear.bias.empty()) return;
   const uint64_t rows = linear.bias.size();
-  for (uint64_t t = 0; t < count; ++t) Add(&y[t * rows], linear.bias.data(), rows);
+  for (uint64_t t = 0; t < count; ++t) AddRow(&y[t * rows], linear.bias.data(), rows);
 }
 
-void Engine::RunAttention(const Layer& layer, KvCache& cache, uint64_t position, uint64_t count) {
+void CpuEngine::RunAttention(const Layer& layer, KvCache& cache, uint64_t position, uint64_t count) {
   Norm(hidden_, layer.attention_norm, count, config_.epsilon, normed_);
   Apply(layer.q, normed_, count, q_);
   Apply(layer.k, normed_, count, k_);
@@ -83,10 +56,10 @@ void Engine::RunAttention(const Layer& layer, KvCache& cache, uint64_t position,
   cache.Store(position, count, k_.data(), v_.data());
   Attend(config_, cache, position, count, q_.data(), attended_.data());
   Apply(layer.output, attended_, count, added_);
-  Add(hidden_.data(), added_.data(), count * config_.width);
+  AddRow(hidden_.data(), added_.data(), count * config_.width);
 }
 
-void Engine::RunMlp(const Layer& layer, uint64_t count) {
+void CpuEngine::RunMlp(const Layer& layer, uint64_t count) {
   Norm(hidden_, layer.mlp_norm, count, config_.epsilon, normed_);
   Apply(layer.gate, normed_, count, gate_);
   Apply(layer.up, normed_, count, up_);
@@ -94,10 +67,10 @@ void Engine::RunMlp(const Layer& layer, uint64_t count) {
   const tbb::blocked_range<uint64_t> all(0, count * config_.inner, 4096);
   tbb::parallel_for(all, [&](const auto& r) { SwiGlu(&gate_[r.begin()], &up_[r.begin()], r.size()); });
   Apply(layer.down, gate_, count, added_);
-  Add(hidden_.data(), added_.data(), count * config_.width);
+  AddRow(hidden_.data(), added_.data(), count * config_.width);
 }
 
-void Engine::Run(std::span<const uint32_t> tokens, uint64_t position) {
+void CpuEngine::Run(std::span<const uint32_t> tokens, uint64_t position) {
   const uint64_t count = tokens.size(), width = config_.width;
   // Of the embedding, which may be quantized too, only the rows of these tokens are decoded.
   for (uint64_t t = 0; t < count; ++t) weights_.embedding.DecodeRow(tokens[t], {&hidden_[t * width], width});
@@ -108,12 +81,20 @@ void Engine::Run(std::span<const uint32_t> tokens, uint64_t position) {
   Norm(hidden_, weights_.norm, count, config_.epsilon, normed_);
 }
 
-std::span<const float> Engine::Logits(uint64_t first, uint64_t count) {
+void CpuEngine::Project(uint64_t first, uint64_t count) {
   logits_.resize(count * config_.vocabulary);
   weights_.head.weight.Multiply(precision_, &normed_[first * config_.width], count, logits_.data());
   const std::vector<float>& bias = weights_.head.bias;
-  for (uint64_t t = 0; t < count && !bias.empty(); ++t) Add(&logits_[t * bias.size()], bias.data(), bias.size());
-  return logits_;
+  for (uint64_t t = 0; t < count && !bias.empty(); ++t) AddRow(&logits_[t * bias.size()], bias.data(), bias.size());
+}
+
+std::vector<double> CpuEngine::Losses(uint64_t row, std::span<const uint32_t> targets) {
+  std::vector<double> losses(targets.size());
+  tbb::parallel_for(uint64_t{0}, uint64_t{targets.size()}, [&](uint64_t i) {
+    const float* logits = &logits_[(row + i) * config_.vocabulary];
+    losses[i] = LogSumExp(logits, config_.vocabulary) - static_cast<double>(logits[targets[i]]);
+  });
+  return losses;
 }
 
 }  // namespace llama

@@ -1,4 +1,4 @@
-// The forward pass: tokens in, logits out.
+// The forward pass on the CPU: tokens in, logits out.
 #pragma once
 
 #include <cstdint>
@@ -7,21 +7,22 @@
 
 #include "tools/llama/attention.h"
 #include "tools/llama/config.h"
+#include "tools/llama/engine.h"
 #include "tools/llama/rope.h"
 #include "tools/llama/weights.h"
 
 namespace llama {
 
-// One sequence of tokens, run through the model batch by batch. Not thread-safe; each call uses all threads itself.
-class Engine {
+// Each call uses all threads itself.
+class CpuEngine : public Engine {
  public:
   // `capacity`: the most positions of a sequence; `batch`: the most tokens of a call. Keeps references.
-  Engine(const Config& config, const Weights& weights, ingot_precision precision, uint64_t capacity, uint64_t batch);
+  CpuEngine(const Config& config, const Weights& weights, ingot_precision precision, uint64_t capacity, uint64_t batch);
 
-  // Runs tokens at the positions from `position` on; what stands before them was run before. Position 0 begins anew.
-  void Run(std::span<const uint32_t> tokens, uint64_t position);
-  // The logits of tokens `first` .. `first + count` of the last Run: [count][vocabulary]. Valid until the next call.
-  std::span<const float> Logits(uint64_t first, uint64_t count);
+  void Run(std::span<const uint32_t> tokens, uint64_t position) override;
+  void Project(uint64_t first, uint64_t count) override;
+  std::span<const float> Logits() override { return logits_; }
+  std::vector<double> Losses(uint64_t row, std::span<const uint32_t> targets) override;
 
  private:
   void Apply(const Linear& linear, const std::vector<float>& x, uint64_t count, std::vector<float>& y) const;

@@ -48,6 +48,7 @@ class IngotFile {
   IngotFile(const std::string& path, ingot_verify verify, uint32_t threads);
 
   const std::string& path() const { return path_; }
+  ingot_model* handle() const { return model_.get(); }
   std::optional<Tensor> Find(std::string_view name) const;
   // An attached file, whole.
   std::optional<std::string> Attachment(std::string_view name) const;

@@ -1,6 +1,6 @@
 // ingot-llama: a small engine for models of the Llama family, built on the C interface alone. It is an example for
 // authors of engines, and the judge of the quality tables. To read it: ingot_file (the C interface with lifetimes),
-// config, weights (names to tensors), forward (the layers), attention, evaluate.
+// config, weights (names to tensors), forward (the layers), attention, evaluate; cuda/ has the same layers for GPUs.
 #include <tbb/global_control.h>
 
 #include <cmath>
@@ -10,6 +10,7 @@
 
 #include "tools/llama/evaluate.h"
 #include "tools/llama/failure.h"
+#include "tools/llama/make_engine.h"
 #include "tools/llama/options.h"
 #include "tools/llama/process.h"
 
@@ -79,7 +80,27 @@ void NotePositions(const Options& options, const Config& config, uint64_t positi
     Complain(fmt::format("note: the model was made for {} positions, {} are used", config.context, positions));
 }
 
-void PrintEvaluation(const Options& options, const Plan& plan, const Evaluation& done) {
+// What it ran on, for figures that say how fast.
+Json PlaceJson(const Options& options, const Engine& engine) {
+  const Engine::Place place = engine.place();
+  Json json = {{"precision", options.precision_name}, {"device", place.name}};
+  if (options.gpu) {
+    json["activations"] = options.activations;
+    json["device_memory_bytes"] = place.memory_bytes;
+  } else {
+    json["target"] = ingot_target();
+  }
+  return json;
+}
+
+void PrintPlace(const Options& options, const Engine& engine) {
+  const Engine::Place place = engine.place();
+  if (options.gpu)
+    Print("device      {}, at most {:.1f} MiB of its memory, activations in {}\n", place.name,
+          static_cast<double>(place.memory_bytes) / (1 << 20), options.activations);
+}
+
+void PrintEvaluation(const Options& options, const Engine& engine, const Plan& plan, const Evaluation& done) {
   const WindowLoss total = done.total();
   const double loss = total.sum / static_cast<double>(total.predicted);
   if (!options.json) {
@@ -88,28 +109,29 @@ void PrintEvaluation(const Options& options, const Plan& plan, const Evaluation&
     if (plan.left_out != 0) Print("left out    {} tokens after the last window\n", plan.left_out);
     Print("speed       {:.1f} tokens/s   {} tokens in {:.2f} s, batch {}, precision {}\n",
           PerSecond(done.tokens, done.seconds), done.tokens, done.seconds, options.batch, options.precision_name);
+    PrintPlace(options, engine);
     return;
   }
   Json losses = Json::array();
   for (const WindowLoss& w : done.windows) losses.push_back(NumberOrText(w.sum / static_cast<double>(w.predicted)));
-  const Json json = {{"perplexity", NumberOrText(done.perplexity())},
-                     {"loss", NumberOrText(loss)},
-                     {"predicted_tokens", total.predicted},
-                     {"windows", done.windows.size()},
-                     {"context", plan.context},
-                     {"stride", plan.stride},
-                     {"left_out_tokens", plan.left_out},
-                     {"tokens", done.tokens},
-                     {"seconds", done.seconds},
-                     {"tokens_per_second", PerSecond(done.tokens, done.seconds)},
-                     {"batch", options.batch},
-                     {"precision", options.precision_name},
-                     {"target", ingot_target()},
-                     {"window_losses", losses}};
+  Json json = {{"perplexity", NumberOrText(done.perplexity())},
+               {"loss", NumberOrText(loss)},
+               {"predicted_tokens", total.predicted},
+               {"windows", done.windows.size()},
+               {"context", plan.context},
+               {"stride", plan.stride},
+               {"left_out_tokens", plan.left_out},
+               {"tokens", done.tokens},
+               {"seconds", done.seconds},
+               {"tokens_per_second", PerSecond(done.tokens, done.seconds)},
+               {"batch", options.batch},
+               {"window_losses", losses}};
+  json.update(PlaceJson(options, engine));
   Print("{}\n", json.dump());
 }
 
-int RunEvaluation(const Options& options, const Config& config, const Weights& weights, const Tokens& tokens) {
+int RunEvaluation(const Options& options, const IngotFile& file, const Config& config, const Weights& weights,
+                  const Tokens& tokens) {
   const Plan plan = MakePlan(options, config, tokens);
   const std::vector<uint32_t> ids = CheckIds(tokens, plan.used, config.vocabulary, options.tokens);
   uint64_t longest = 0, in_all = 0;
@@ -119,7 +141,7 @@ int RunEvaluation(const Options& options, const Config& config, const Weights& w
   }
   NotePositions(options, config, longest);
   const uint64_t batch = std::min(options.batch, longest);
-  Engine engine(config, weights, options.precision, longest, batch);
+  const auto engine = MakeEngine(options, file, config, weights, longest, batch);
   std::unique_ptr<FloatArrayFile> logits;
   if (!options.logits.empty()) {
     const Window& last = plan.windows.back();
@@ -135,44 +157,44 @@ int RunEvaluation(const Options& options, const Config& config, const Weights& w
     }
     return !StopRequested();
   };
-  const Evaluation done = Evaluate(engine, ids, plan.windows, batch, logits.get(), progress);
+  const Evaluation done = Evaluate(*engine, ids, plan.windows, batch, logits.get(), progress);
   line.Clear();
   if (done.interrupted) Fail(kInterrupted, "interrupted");
   if (logits) logits->Finish();
-  PrintEvaluation(options, plan, done);
+  PrintEvaluation(options, *engine, plan, done);
   return kFine;
 }
 
-int RunGeneration(const Options& options, const Config& config, const Weights& weights, const Tokens& tokens) {
+int RunGeneration(const Options& options, const IngotFile& file, const Config& config, const Weights& weights,
+                  const Tokens& tokens) {
   const uint64_t given = std::min<uint64_t>(tokens.length, tokens.ids.size());  // of windows, the first one
   const uint64_t size = options.limit != 0 ? std::min(options.limit, given) : given;
   if (size == 0) Fail(kBadInput, "{}: there is no token to begin with", options.tokens);
   const std::vector<uint32_t> prompt = CheckIds(tokens, size, config.vocabulary, options.tokens);
   NotePositions(options, config, size + options.generate);
   const uint64_t batch = std::min(options.batch, size);
-  Engine engine(config, weights, options.precision, size + options.generate, batch);
+  const auto engine = MakeEngine(options, file, config, weights, size + options.generate, batch);
   ProgressLine line(options.quiet);
   const auto progress = [&](uint64_t done) {
     if (line.due()) line.Show(fmt::format("{} of {} tokens", done, size + options.generate - 1));
     return !StopRequested();
   };
-  const Generation result = Generate(engine, prompt, options.generate, batch, progress);
+  const Generation result = Generate(*engine, prompt, options.generate, batch, progress);
   line.Clear();
   if (result.interrupted) Fail(kInterrupted, "interrupted");
   // The first new token comes with the prompt.
   const uint64_t later = result.tokens.size() - 1;
   const double prompt_rate = PerSecond(size, result.prompt_seconds), rate = PerSecond(later, result.generation_seconds);
   if (options.json) {
-    const Json json = {{"tokens", result.tokens},
-                       {"prompt_tokens", size},
-                       {"prompt_seconds", result.prompt_seconds},
-                       {"prompt_tokens_per_second", prompt_rate},
-                       {"generated_tokens", result.tokens.size()},
-                       {"generation_seconds", result.generation_seconds},
-                       {"generation_tokens_per_second", rate},
-                       {"batch", options.batch},
-                       {"precision", options.precision_name},
-                       {"target", ingot_target()}};
+    Json json = {{"tokens", result.tokens},
+                 {"prompt_tokens", size},
+                 {"prompt_seconds", result.prompt_seconds},
+                 {"prompt_tokens_per_second", prompt_rate},
+                 {"generated_tokens", result.tokens.size()},
+                 {"generation_seconds", result.generation_seconds},
+                 {"generation_tokens_per_second", rate},
+                 {"batch", options.batch}};
+    json.update(PlaceJson(options, *engine));
     Print("{}\n", json.dump());
     return kFine;
   }
@@ -180,6 +202,7 @@ int RunGeneration(const Options& options, const Config& config, const Weights& w
   Print("prompt      {:.1f} tokens/s   {} tokens in {:.2f} s\n", prompt_rate, size, result.prompt_seconds);
   if (later != 0)
     Print("generation  {:.1f} tokens/s   {} tokens in {:.2f} s\n", rate, later, result.generation_seconds);
+  PrintPlace(options, *engine);
   return kFine;
 }
 
@@ -194,8 +217,8 @@ int Run(int argc, char** argv) {
   const IngotFile file(options.file, options.verify, options.threads);
   const Config config = ReadConfig(file);
   const Weights weights = LoadWeights(file, config);
-  if (options.generate != 0) return RunGeneration(options, config, weights, tokens);
-  return RunEvaluation(options, config, weights, tokens);
+  if (options.generate != 0) return RunGeneration(options, file, config, weights, tokens);
+  return RunEvaluation(options, file, config, weights, tokens);
 }
 
 // The exit code of what `body` does, and the message of what it throws.

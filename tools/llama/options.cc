@@ -40,15 +40,24 @@ constexpr const char* kFooter =
     "  int8      activations in 8 bits by the maximum of each token: fastest\n"
     "  llm-int8  as int8, but columns with an activation over 6 are multiplied in f32\n"
     "\n"
+    "GPUs (--device cuda, or cuda:N for another than the first one)\n"
+    "  The whole forward pass runs there. Weights are copied as packed as they are in the file, each MiB checked on "
+    "its\n"
+    "  way (but for --verify off), and stay. What goes into products and into the cache of keys and values is rounded\n"
+    "  to f16, or to bf16 for models whose activations exceed f16's 65504 (--activations); everything else is f32. "
+    "There\n"
+    "  is no int16.\n"
+    "\n"
     "Examples:\n"
     "  ingot-llama model.ingot --tokens text.npy --context 256\n"
+    "  ingot-llama model.ingot --tokens text.npy --device cuda --batch 512\n"
     "  ingot-llama model.ingot --tokens prompt.npy --generate 100\n"
     "\n"
     "Exit codes:\n"
     "  0    fine\n"
     "  2    the command line is wrong\n"
-    "  3    bad input: the bytes of a file are not what they claim to be, or not supported\n"
-    "  4    input or output failed: a missing file, a full disk\n"
+    "  3    bad input: the bytes of a file are not what they claim to be, or not supported; no such GPU\n"
+    "  4    input or output failed: a missing file, a full disk, a GPU that fails or has too little memory\n"
     "  130  interrupted\n"
     "\n"
     "Environment:\n"
@@ -69,7 +78,16 @@ uint32_t ThreadsFromEnvironment() {
   return value;
 }
 
-void AddOptions(CLI::App& app, Options& o, std::string& verify) {
+// Nothing: the CPU.
+std::optional<uint32_t> GpuNumber(const std::string& device) {
+  if (device == "cpu") return std::nullopt;
+  uint32_t number = 0;
+  const bool numbered = device.starts_with("cuda:") && CLI::detail::lexical_cast(device.substr(5), number);
+  if (device != "cuda" && !numbered) Fail(kUsage, "--device is '{}', must be cpu, cuda or cuda:N", device);
+  return number;
+}
+
+void AddOptions(CLI::App& app, Options& o, std::string& device, std::string& verify) {
   app.add_option("FILE", o.file, "the model")->required();
   app.add_option("--tokens", o.tokens, "token ids (.npy)")->type_name("F.npy")->required();
   app.add_option("--context", o.context, "tokens in a window (default: what the model was made for, at most 2048)")
@@ -96,6 +114,13 @@ void AddOptions(CLI::App& app, Options& o, std::string& verify) {
       ->type_name("P")
       ->check(CLI::IsMember({"f32", "int16", "int8", "llm-int8"}))
       ->capture_default_str();
+  app.add_option("--device", device, "cpu, or a GPU by its number: cuda, cuda:1, ...")
+      ->type_name("D")
+      ->capture_default_str();
+  app.add_option("--activations", o.activations, "on a GPU: how activations are rounded: f16, bf16")
+      ->type_name("A")
+      ->check(CLI::IsMember({"f16", "bf16"}))
+      ->capture_default_str();
   app.add_option("--verify", verify,
                  "checksums of weights: before their first use, all at the start, or not: lazy, open, off")
       ->type_name("V")
@@ -112,12 +137,12 @@ void AddOptions(CLI::App& app, Options& o, std::string& verify) {
 
 std::optional<Options> ParseOptions(int argc, char** argv) {
   Options options;
-  std::string verify = "lazy";
+  std::string device = "cpu", verify = "lazy";
   CLI::App app(kDescription, "ingot-llama");
   app.footer(kFooter);
   app.set_version_flag("--version", fmt::format("ingot-llama {}", ingot_version()));
   app.get_formatter()->column_width(34);
-  AddOptions(app, options, verify);
+  AddOptions(app, options, device, verify);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForVersion& version) {
@@ -139,6 +164,9 @@ std::optional<Options> ParseOptions(int argc, char** argv) {
                                                              {"int8", INGOT_PRECISION_INT8},
                                                              {"llm-int8", INGOT_PRECISION_LLM_INT8}};
   options.precision = precisions.at(options.precision_name);
+  options.gpu = GpuNumber(device);
+  if (options.gpu && options.precision == INGOT_PRECISION_INT16)
+    Fail(kUsage, "--precision int16 is for the CPU; on a GPU there are f32, int8 and llm-int8");
   options.verify = verify == "lazy" ? INGOT_VERIFY_LAZY : verify == "open" ? INGOT_VERIFY_OPEN : INGOT_VERIFY_OFF;
   if (options.threads == 0) options.threads = ThreadsFromEnvironment();
   return options;

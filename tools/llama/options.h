@@ -17,6 +17,8 @@ struct Options {
   ingot_precision precision = INGOT_PRECISION_F32;
   ingot_verify verify = INGOT_VERIFY_LAZY;
   std::string precision_name = "f32";
+  std::optional<uint32_t> gpu;      // the number of a GPU to run on; else the CPU
+  std::string activations = "f16";  // on a GPU: f16 or bf16
   bool tail = false, json = false, quiet = false;
 };
 

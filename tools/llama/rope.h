@@ -22,10 +22,14 @@ class Rope {
   // Turns the pairs of one head, in place.
   void Turn(float* head, uint64_t position) const;
 
+  // [position][pair].
+  std::span<const float> cosines() const { return cosines_; }
+  std::span<const float> sines() const { return sines_; }
+
  private:
   uint64_t pairs_;
-  bool neighbours_;                     // which values are a pair: i and i + pairs, or 2 i and 2 i + 1
-  std::vector<float> cosines_, sines_;  // [position][pair]
+  bool neighbours_;  // which values are a pair: i and i + pairs, or 2 i and 2 i + 1
+  std::vector<float> cosines_, sines_;
 };
 
 }  // namespace llama

@@ -1,0 +1,2 @@
+// The engine's kernels for the executor.
+#include "tools/llama/cuda/kernels.cuh"

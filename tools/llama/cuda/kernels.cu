@@ -1,0 +1,1 @@
+#include "tools/llama/cuda/kernels.cuh"
