@@ -108,19 +108,13 @@ class Decoder {
     }
   }
 
-#if INGOT_UNITS
-  // Dot products of stored columns of a row, from a unit and a group on, with kX rows of activations.
-  template <int kX>
-  void Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x, uint64_t x_stride, float* sums);
-#endif
-
   // Elements [first, first + count) of the view as `type`.
   void Decode(uint64_t first, uint64_t count, DType type, std::byte* out, bool stream);
 
  private:
 #if INGOT_UNITS
-  // Whether columns [begin, begin + count) of a row are whole units, each of one group, two or four.
-  bool AreUnits(uint64_t row, uint64_t begin, uint64_t count) const;
+  // Whether columns [begin, begin + count) of a row are whole units, each of one group, two, four or, as bytes, eight.
+  bool AreUnits(uint64_t row, uint64_t begin, uint64_t count, bool packed) const;
   // Columns for which that is so. kStream: past the caches.
   template <bool kStream>
   void Units(const GroupOperands& g, uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type,
@@ -132,7 +126,8 @@ class Decoder {
                        void* out);
   // Stored columns [begin, begin + count) of a row, count <= kPiece, before t and h; writes up to kSpill more.
   void Stored(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type, void* out);
-  GroupOperands Operands(uint64_t row, uint64_t begin, uint64_t count);
+  // Of groups shorter than `shortest` columns one for each column.
+  GroupOperands Operands(uint64_t row, uint64_t begin, uint64_t count, uint64_t shortest = kShortGroup);
   const uint8_t* Codes(uint64_t row, uint64_t begin, uint64_t count);
   // Asks for the codes of `count` columns from `begin`, which may be in a later row: the processor's own prefetching
   // ends with a page.
@@ -242,11 +237,11 @@ const float* Decoder::Operand(int number, uint64_t group, uint64_t groups, uint6
   return to;
 }
 
-GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count) {
+GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count, uint64_t shortest) {
   const Linear& l = m_.linear;
   const uint64_t first = alike_ ? 0 : begin / l.group_cols, last = alike_ ? 0 : (begin + count - 1) / l.group_cols;
   const uint64_t group = alike_ ? 0 : row / l.group_rows * l.groups_across() + first, groups = last - first + 1;
-  const bool by_column = l.group_cols < kShortGroup && groups > 1;
+  const bool by_column = l.group_cols < shortest && groups > 1;
   GroupOperands g;
   g.ordinary = ordinary_;
   g.first_cols = (first + 1) * l.group_cols - begin;
@@ -260,34 +255,11 @@ GroupOperands Decoder::Operands(uint64_t row, uint64_t begin, uint64_t count) {
 }
 
 #if INGOT_UNITS
-template <int kX>
-void Decoder::Dot(uint64_t row, uint64_t begin, uint64_t columns, const float* x, uint64_t x_stride, float* sums) {
-  DotValues<kX> sink;
-  for (int n = 0; n < kX; ++n) {
-    for (VF& sum : sink.sums[n]) sum = hn::Zero(DF());
-  }
-  const uint64_t whole = columns / kPackUnit * kPackUnit;
-  for (uint64_t at = 0; at < whole; at += kPiece) {
-    const uint64_t count = std::min(kPiece, whole - at);
-    const GroupOperands g = Operands(row, begin + at, count);
-    const FieldRows planes = m_.fields_at(row, begin + at);
-    for (int n = 0; n < kX; ++n) sink.x[n] = x + static_cast<uint64_t>(n) * x_stride + at;
-    PackedValues(rule_, rule_.bits, g, planes, count, sink);
-  }
-  if (whole != columns) Stored(row, begin + whole, columns - whole, rule_, DType::kF32, rest_);
-  for (int n = 0; n < kX; ++n) {
-    const VF sum = hn::Add(hn::Add(sink.sums[n][0], sink.sums[n][1]), hn::Add(sink.sums[n][2], sink.sums[n][3]));
-    sums[n] = hn::GetLane(hn::SumOfLanes(DF(), sum));
-    for (uint64_t c = whole; c < columns; ++c) sums[n] += rest_[c - whole] * x[static_cast<uint64_t>(n) * x_stride + c];
-  }
-}
-#endif
-
-#if INGOT_UNITS
-bool Decoder::AreUnits(uint64_t row, uint64_t begin, uint64_t count) const {
+bool Decoder::AreUnits(uint64_t row, uint64_t begin, uint64_t count, bool packed) const {
   const uint64_t cols = m_.linear.group_cols, end = begin + count;
   if (count == 0 || count % kPackUnit != 0 || begin % kPackUnit != 0 || (row != 0 && m_.nested)) return false;
-  return alike_ || cols % kPackUnit == 0 || cols == 32 || cols == 16 || begin / cols == (end - 1) / cols;
+  return alike_ || cols % kPackUnit == 0 || cols == 32 || cols == 16 || (cols == 8 && !packed) ||
+         begin / cols == (end - 1) / cols;
 }
 
 template <bool kStream>
@@ -305,14 +277,14 @@ void Decoder::Units(const GroupOperands& g, uint64_t row, uint64_t begin, uint64
 uint64_t Decoder::StoredUnits(uint64_t row, uint64_t begin, uint64_t count, const ValueRule& rule, DType type,
                               bool stream, void* out) {
 #if INGOT_UNITS
-  const bool packed = rule.bits == 8 || (type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4);
-  const uint64_t most = !packed ? kPiece : alike_ ? kStretch : std::min(kStretch, m_.linear.group_cols * kWindow / 2);
+  const bool packed = type == DType::kF32 && rule.bits >= 2 && rule.bits <= 4, in_place = packed || rule.bits == 8;
+  const uint64_t most = !in_place ? kPiece : alike_ ? kStretch : std::min(kStretch, m_.linear.group_cols * kWindow / 2);
   count = std::min(count, most) / kPackUnit * kPackUnit;
   // Codebooks of two to sixteen entries are looked up as tables of 16 bits; short groups have none here.
   const bool gathers = type != DType::kF32 && rule.has_book && rule.bits <= 4 && m_.linear.group_cols % 32 != 0;
   if (gathers && !alike_) return 0;
-  if (!AreUnits(row, begin, count) || (stream && reinterpret_cast<uintptr_t>(out) % 4 != 0)) return 0;
-  const GroupOperands g = Operands(row, begin, count);
+  if (!AreUnits(row, begin, count, packed) || (stream && reinterpret_cast<uintptr_t>(out) % 4 != 0)) return 0;
+  const GroupOperands g = Operands(row, begin, count, 8);
   if (stream) {
     Units<true>(g, row, begin, count, rule, type, out);
   } else {
@@ -435,30 +407,6 @@ void DecodeStoredTarget(const EncodedMatrix& m, uint64_t row, uint64_t rows, uin
   for (uint64_t r = 0; r < rows; ++r) decoder.DecodeStored(row + r, begin, columns, out + r * stride);
 }
 
-bool DotRowsTarget(const EncodedMatrix& m, const StoredDots& d) {
-#if INGOT_UNITS
-  const Linear& l = m.linear;
-  const bool whole_groups = l.group_cols % kPackUnit == 0 || l.group_cols == 32 || l.group_cols == 16;
-  if ((l.bits != 8 && (l.bits < 2 || l.bits > 4)) || d.begin % kPackUnit != 0) return false;
-  if (l.groups_across() > 1 && (!whole_groups || d.begin % l.group_cols != 0)) return false;
-  Decoder decoder(m, (d.row + d.rows) * l.cols - 1);
-  for (uint64_t r = 0; r < d.rows; ++r) {
-    uint64_t n = 0;
-    float sums[4];
-    for (; n + 4 <= d.x_rows; n += 4) {
-      decoder.Dot<4>(d.row + r, d.begin, d.columns, d.x + n * d.x_stride, d.x_stride, sums);
-      for (uint64_t i = 0; i < 4; ++i) d.y[r * d.x_rows + n + i] = sums[i];
-    }
-    for (; n < d.x_rows; ++n)
-      decoder.Dot<1>(d.row + r, d.begin, d.columns, d.x + n * d.x_stride, d.x_stride, d.y + r * d.x_rows + n);
-  }
-  return true;
-#else
-  (void)m, (void)d;
-  return false;
-#endif
-}
-
 }  // namespace HWY_NAMESPACE
 }  // namespace ingot
 HWY_AFTER_NAMESPACE();
@@ -468,7 +416,6 @@ namespace ingot {
 
 HWY_EXPORT(DecodeTarget);
 HWY_EXPORT(DecodeStoredTarget);
-HWY_EXPORT(DotRowsTarget);
 
 void DecodeTo(const EncodedMatrix& m, uint64_t first, uint64_t count, DType type, void* out, bool stream) {
   if (count == 0) return;
@@ -479,8 +426,6 @@ void DecodeStored(const EncodedMatrix& m, uint64_t row, uint64_t rows, uint64_t 
                   uint64_t stride) {
   if (rows != 0 && columns != 0) HWY_DYNAMIC_DISPATCH(DecodeStoredTarget)(m, row, rows, begin, columns, out, stride);
 }
-
-bool DotStored(const EncodedMatrix& m, const StoredDots& dots) { return HWY_DYNAMIC_DISPATCH(DotRowsTarget)(m, dots); }
 
 void DecodeElements(const EncodedMatrix& m, uint64_t first, uint64_t count, float* out) {
   DecodeTo(m, first, count, DType::kF32, out);

@@ -19,15 +19,4 @@ void DecodeTo(const EncodedMatrix& matrix, uint64_t first, uint64_t count, DType
 void DecodeStored(const EncodedMatrix& matrix, uint64_t row, uint64_t rows, uint64_t begin, uint64_t columns,
                   float* out, uint64_t stride);
 
-// Dot products of stored columns [begin, begin + columns) of rows [row, row + rows), as DecodeStored gives them, with
-// x_rows rows of activations: y[r * x_rows + n].
-struct StoredDots {
-  uint64_t row = 0, rows = 0, begin = 0, columns = 0;
-  const float* x = nullptr;
-  uint64_t x_rows = 0, x_stride = 0;
-  float* y = nullptr;
-};
-// False, with nothing written, where the SIMD target, the width or the groups do not allow it. One thread. Thread-safe.
-bool DotStored(const EncodedMatrix& matrix, const StoredDots& dots);
-
 }  // namespace ingot

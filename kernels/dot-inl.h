@@ -184,6 +184,13 @@ class BlockCodes {
       code = hn::Or(code, Bits<B::kFirst * v, B::kThird, B::kFirst + B::kSecond>(hn::BitCast(DB32(), third_)));
     return code;
   }
+  // The same, with anything above the codes.
+  template <int v>
+  HWY_INLINE VB GetUnmasked() const {
+    if constexpr (B::kFirst == 8 || B::kSecond != 0) return Get<v>();
+    const auto bits = hn::BitCast(DB32(), first_);
+    return hn::BitCast(DB(), v == 0 ? bits : hn::ShiftRight<B::kFirst * v>(bits));
+  }
 
  private:
   // `width` bits of each byte from bit `from`, moved to bit `to`.

@@ -108,11 +108,10 @@ HWY_INLINE VB RepeatQuad(const uint8_t* codes) {
   return hn::BitCast(DB(), hn::Set(DB32(), Load<uint32_t>(reinterpret_cast<const std::byte*>(codes))));
 }
 
-// The integer sums of one group for kRows rows: codes[r][0 .. 4 quads) with the panel.
+// The integer sums of one group for kRows rows: codes[r][0 .. 4 quads) with the panel, added.
 template <size_t kRows, int kMost>
 HWY_INLINE void TileQuads(const uint8_t* codes, uint64_t codes_stride, const int8_t* panel, uint64_t quads,
                           VSum (&sum)[kRows][2]) {
-  INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) sum[r][0] = sum[r][1] = hn::Zero(DSum());
   uint64_t q = 0;
 #if !INGOT_VNNI
   if constexpr (kMost * 254 * 2 < 32768) {  // two quads in 16 bits before they are widened
@@ -140,41 +139,48 @@ HWY_INLINE void TileQuads(const uint8_t* codes, uint64_t codes_stride, const int
 
 // The operands of the rows of a block, `across` groups apart from row to row.
 struct BlockOperands {
-  const float *s, *z, *o;
+  const float *s, *z;
   uint64_t across;
-  bool has_o;
 };
 
-// sums[r][n] += s (codes . x - z X) - o X for group `group`, X the panel's sums of x over the group.
-template <size_t kRows, int kMost>
+// Of one group and one panel, kPanel of each: where integer sums start, which is -z X for a zero-point that all groups
+// share, and X, the sums of x, for others.
+struct GroupOfX {
+  const int32_t* starts;
+  const float* sums;
+};
+
+// sums[r][n] += s (codes . x - z X) for group `group`. kVaries: zero-points have an array.
+template <size_t kRows, int kMost, bool kVaries>
 void TileGroup(const uint8_t* codes, uint64_t codes_stride, const BlockOperands& operands, uint64_t group,
-               const int8_t* panel, uint64_t quads, const float* x_sums, float* sums, uint64_t stride) {
+               const int8_t* panel, uint64_t quads, const GroupOfX& of_x, float* sums, uint64_t stride) {
   const DF df;
+  const DSum di;
   constexpr size_t kLanes = hn::MaxLanes(DF());
   VSum sum[kRows][2];
+  INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) {
+    sum[r][0] = hn::Load(di, of_x.starts), sum[r][1] = hn::Load(di, of_x.starts + kLanes);
+  }
   TileQuads<kRows, kMost>(codes, codes_stride, panel, quads, sum);
   INGOT_UNROLL for (size_t r = 0; r < kRows; ++r) {
     const uint64_t at = r * operands.across + group;
-    const VF s = hn::Set(df, operands.s[at]), z = hn::Set(df, operands.z[at]), o = hn::Set(df, operands.o[at]);
+    const VF s = hn::Set(df, operands.s[at]), z = kVaries ? hn::Set(df, operands.z[at]) : s;
     INGOT_UNROLL for (size_t half = 0; half < 2; ++half) {
       float* to = sums + r * stride + half * kLanes;
-      const VF x = hn::Load(df, x_sums + half * kLanes);
       VF value = hn::ConvertTo(df, sum[r][half]);
-      value = hn::NegMulAdd(z, x, value);
-      VF total = hn::MulAdd(s, value, hn::LoadU(df, to));
-      if (operands.has_o) total = hn::NegMulAdd(o, x, total);
-      hn::StoreU(total, df, to);
+      if constexpr (kVaries) value = hn::NegMulAdd(z, hn::Load(df, of_x.sums + half * kLanes), value);
+      hn::StoreU(hn::MulAdd(s, value, hn::LoadU(df, to)), df, to);
     }
   }
 }
 
-template <int kMost>
+template <int kMost, bool kVaries>
 void TilesGroup(const uint8_t* codes, uint64_t codes_stride, uint64_t rows, BlockOperands operands, uint64_t group,
-                const int8_t* panel, uint64_t quads, const float* x_sums, float* sums, uint64_t stride) {
+                const int8_t* panel, uint64_t quads, const GroupOfX& of_x, float* sums, uint64_t stride) {
   const auto run = [&]<size_t kRows>(std::integral_constant<size_t, kRows>) HWY_ATTR {
-    TileGroup<kRows, kMost>(codes, codes_stride, operands, group, panel, quads, x_sums, sums, stride);
+    TileGroup<kRows, kMost, kVaries>(codes, codes_stride, operands, group, panel, quads, of_x, sums, stride);
     codes += kRows * codes_stride, sums += kRows * stride, rows -= kRows;
-    operands.s += kRows * operands.across, operands.z += kRows * operands.across, operands.o += kRows * operands.across;
+    operands.s += kRows * operands.across, operands.z += kRows * operands.across;
   };
   while (rows >= kTileQuadRows) run(std::integral_constant<size_t, kTileQuadRows>());
   while (rows >= 2) run(std::integral_constant<size_t, 2>());

@@ -12,12 +12,8 @@
 #include <cstring>
 
 #include "hwy/aligned_allocator.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
-#include "kernels/dot-inl.h"
-#include "kernels/integer_weights.h"
-#include "kernels/operand_rows.h"
-#include "kernels/product.h"
+#include "kernels/few_rows-inl.h"
 
 #if INGOT_INTEGER_DOTS
 INGOT_BEFORE_NAMESPACE();
@@ -25,30 +21,17 @@ namespace ingot {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr size_t kSums = hn::MaxLanes(DF());  // lanes of a sum
-inline constexpr size_t kPrefetch = 1024;            // bytes ahead in each row
-
 // One row of activations: x = scale * hi, or scale * (128 hi + lo) in two planes, in the order of Block<kBits>, zeros
-// up to whole blocks; and what zero-points and offsets multiply: sums X over what one lane covers of a group (coarse)
-// or of a vector (fine). A zero-point that is the same everywhere is taken care of where sums start, at -z X.
+// up to whole blocks; and what zero-points multiply: sums X over what one lane covers of a group (coarse) or of a
+// vector (fine). A zero-point that is the same everywhere is taken care of where sums start, at -z X. Offsets multiply
+// the sums of whole groups.
 struct BytesOfX {
   hwy::AlignedFreeUniquePtr<int8_t[]> planes[2];
   hwy::AlignedFreeUniquePtr<int32_t[]> starts[2];
-  hwy::AlignedFreeUniquePtr<float[]> sums;  // of both planes together; where zero-points or offsets vary
+  hwy::AlignedFreeUniquePtr<float[]> sums;        // of both planes together; where zero-points vary
+  hwy::AlignedFreeUniquePtr<float[]> group_sums;  // the same; where there are offsets
   float scale = 0.0f;
 };
-
-// Columns that one sum of integers covers: a group, a block that has several groups of whole units (each in lanes of
-// its own), or what one vector has.
-enum class Sums { kGroup, kBlock, kVector };
-template <int kBits>
-Sums SumsOf(const IntegerWeights& w) {
-  if (w.group_cols % Block<kBits>::kCols == 0 || w.group_cols >= w.slice.columns) return Sums::kGroup;
-  return w.group_cols % kPackUnit == 0 ? Sums::kBlock : Sums::kVector;
-}
-
-// To the second cache: into the first, prefetches take the places of loads (a tenth slower).
-HWY_INLINE void PrefetchAhead(const std::byte* at) { __builtin_prefetch(at + kPrefetch, 0, 2); }
 
 HWY_INLINE VB LoadBytes(const int8_t* at) { return hn::BitCast(DB(), hn::Load(hn::RebindToSigned<DB>(), at)); }
 
@@ -69,6 +52,16 @@ void OrderByBlocks(const int8_t* in, uint64_t count, int8_t* out) {
   }
 }
 
+// Sums over each group of both planes, which lie `bytes` apart; `in`: natural order, zeros after the last column.
+template <int kPlanes>
+void SumGroups(const IntegerWeights& w, const int8_t* in, size_t bytes, float* out) {
+  for (uint64_t g = 0, begin = 0; begin < w.slice.columns; ++g, begin += w.group_cols) {
+    const uint64_t count = std::min(w.group_cols, w.slice.columns - begin);
+    const int high = SumOfBytes(in + begin, count);
+    out[g] = static_cast<float>(kPlanes == 1 ? high : 128 * high + SumOfBytes(in + bytes + begin, count));
+  }
+}
+
 template <int kBits, bool kBook, int kPlanes>
 BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
   using B = Block<kBits>;
@@ -80,6 +73,10 @@ BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
     out.planes[p] = hwy::AllocateAligned<int8_t>(bytes);
     std::memset(out.planes[p].get(), 0, bytes);
     OrderByBlocks<kBits>(natural.get() + p * bytes, w.slice.columns, out.planes[p].get());
+  }
+  if (w.has_o) {
+    out.group_sums = hwy::AllocateAligned<float>(CeilDiv(w.slice.columns, w.group_cols));
+    SumGroups<kPlanes>(w, natural.get(), bytes, out.group_sums.get());
   }
   const size_t vectors = blocks * B::kVectors;
   const auto kind = SumsOf<kBits>(w);
@@ -104,70 +101,25 @@ BytesOfX MakeBytes(const IntegerWeights& w, const float* x) {
   return out;
 }
 
-// ---- rows of weights
-
-// A row of the matrix at work: its fields from the slice's first column, and its operands from the slice's first group.
-struct RowOfW {
-  FieldRows fields;
-  const float *s, *z, *o;
-};
-
-// The last block of a row, filled up with zeros: whole vectors are read.
-template <int kBits>
-struct TailBlock {
-  HWY_ALIGN std::byte bytes[kMaxFields][64];  // a block's are at most 64
-  float s[OperandRows::kSlack], z[OperandRows::kSlack], o[OperandRows::kSlack];
-
-  RowOfW Make(const RowOfW& row, size_t block, size_t units, size_t first_group, size_t groups) {
-    using B = Block<kBits>;
-    RowOfW tail{};
-    constexpr int kWidths[kMaxFields] = {B::kFirst, B::kSecond, B::kThird};
-    for (int f = 0; f < kMaxFields && kWidths[f] != 0; ++f) {
-      const size_t unit_bytes = 8 * static_cast<size_t>(kWidths[f]);
-      std::memset(bytes[f], 0, sizeof bytes[f]);
-      std::memcpy(bytes[f], row.fields[f] + block * B::kUnits * unit_bytes, units * unit_bytes);
-      tail.fields[f] = bytes[f];
-    }
-    const auto copy = [&](const float* from, float* to) {
-      std::fill(to, to + OperandRows::kSlack, 0.0f);
-      if (groups <= OperandRows::kSlack) std::copy(from + first_group, from + first_group + groups, to);
-      return to;
-    };
-    tail.s = copy(row.s, s), tail.z = copy(row.z, z), tail.o = copy(row.o, o);
-    return tail;
-  }
-};
-
-// kRows rows times kX rows of activations.
-template <int kBits, bool kBook, int kPlanes, int kX, int kRows>
-class RowProducts {
+template <int kBits, bool kBook, int kPlanes, int kActivations, int kRowsAtOnce>
+class RowProducts : RowLayout<kBits> {
+  using Layout = RowLayout<kBits>;
   using B = Block<kBits>;
-  static constexpr size_t kBlockBytes = 8 * B::kFirst * B::kUnits;
+  using Layout::full_blocks_, Layout::full_groups_, Layout::groups_, Layout::per_group_, Layout::tail_units_;
+  using typename Layout::LaneOperands;
 
  public:
-  RowProducts(const IntegerWeights& w, const BytesOfX* x)
-      : w_(w),
-        x_(x),
-        table_(AsOperand<255>(hn::LoadDup128(DB(), w.book.data()))),
-        full_blocks_(w.slice.columns / B::kCols) {
-    const size_t tail_cols = w.slice.columns - full_blocks_ * B::kCols;
-    tail_units_ = CeilDiv(tail_cols, kPackUnit);
-    if (SumsOf<kBits>(w) == Sums::kGroup) {
-      per_group_ = CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols);
-      full_groups_ = full_blocks_ / per_group_;
-      return;
-    }
-    groups_ = B::kCols / w.group_cols;
-    tail_groups_ = CeilDiv(tail_cols, w.group_cols);
-    for (size_t v = 0; v < B::kVectors; ++v) {
-      for (size_t lane = 0; lane < kSums; ++lane)
-        lane_group_[v][lane] = static_cast<uint32_t>(B::Column(v, 4 * lane) / w.group_cols);
-    }
-  }
+  using X = BytesOfX;
+  static constexpr int kX = kActivations, kRows = kRowsAtOnce;
 
-  // result[r * kX + n] for row r and activations n, without the scale of x.
+  RowProducts(const IntegerWeights& w, const BytesOfX* x)
+      : Layout(w), w_(w), x_(x), table_(AsOperand<255>(hn::LoadDup128(DB(), w.book.data()))) {}
+
+  float unit() const { return w_.book_scale; }  // of Run's results
+
+  // result[r * kX + n] for row r and activations n, without the scale of x and offsets.
   void Run(const RowOfW* rows, float* result) const {
-    switch (SumsOf<kBits>(w_)) {
+    switch (this->kind_) {
       case Sums::kGroup:
         if (kX == 1 && per_group_ == 1) return CoarseOf < kX == 1 ? 1 : 0 > (rows, result);
         if (kX == 1 && per_group_ == 2) return CoarseOf < kX == 1 ? 2 : 0 > (rows, result);
@@ -184,18 +136,15 @@ class RowProducts {
 
   template <size_t kPerGroup>
   HWY_INLINE void CoarseOf(const RowOfW* rows, float* result) const {
-    if (!w_.varies) return Coarse<0, kPerGroup>(rows, result);
-    return w_.has_o ? Coarse<2, kPerGroup>(rows, result) : Coarse<1, kPerGroup>(rows, result);
+    return w_.varies ? Coarse<true, kPerGroup>(rows, result) : Coarse<false, kPerGroup>(rows, result);
   }
   template <bool kBlock>
   HWY_INLINE void FineOf(const RowOfW* rows, float* result) const {
-    if (!w_.varies) return Fine<0, kBlock>(rows, result);
-    return w_.has_o ? Fine<2, kBlock>(rows, result) : Fine<1, kBlock>(rows, result);
+    return w_.varies ? Fine<true, kBlock>(rows, result) : Fine<false, kBlock>(rows, result);
   }
 
-  // kVaries: 1, zero-points have an array, 2, offsets too (or instead). Groups of whole blocks: kPerGroup of them, or,
-  // 0, per_group_.
-  template <int kVaries, size_t kPerGroup>
+  // kVaries: zero-points have an array. Groups of whole blocks: kPerGroup of them, or, 0, per_group_.
+  template <bool kVaries, size_t kPerGroup>
   HWY_NOINLINE void Coarse(const RowOfW* in, float* result) const {
     VF totals[kRows][kX];
     RowOfW rows[kRows];
@@ -223,14 +172,14 @@ class RowProducts {
   }
 
   // The last group, where it is a part of one or ends with a part of a block.
-  template <int kVaries>
+  template <bool kVaries>
   HWY_NOINLINE void LastGroup(const RowOfW& row, size_t group, Totals& totals) const {
     VSum sum[kX][kPlanes];
     Start(group, sum);
     for (size_t b = group * per_group_; b < full_blocks_; ++b) Add(row, b, b, sum);
     if (tail_units_ != 0) {
       TailBlock<kBits> tail;
-      Add(tail.Make(row, full_blocks_, tail_units_, 0, 0), 0, full_blocks_, sum);
+      Add(this->Tail(row, tail), 0, full_blocks_, sum);
     }
     Finish<kVaries>(totals, sum, group, row, group);
   }
@@ -247,7 +196,7 @@ class RowProducts {
 
   // The same for a block of the row itself, and asks for the codes that come later.
   HWY_INLINE void AddAhead(const RowOfW& row, size_t block, VSum (&sum)[kX][kPlanes]) const {
-    PrefetchAhead(row.fields[0] + kBlockBytes * block);
+    PrefetchAhead(row.fields[0] + Layout::kBlockBytes * block);
     Add(row, block, block, sum);
   }
 
@@ -259,41 +208,31 @@ class RowProducts {
     }
   }
 
-  template <int kVaries>
+  template <bool kVaries>
   HWY_INLINE void Finish(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, const RowOfW& row,
                          size_t group) const {
     const DF df;
     const VF s = hn::Set(df, row.s[group]);
-    VF z = s, o = s;
-    if constexpr (kVaries != 0) z = hn::Set(df, row.z[group]);
-    if constexpr (kVaries == 2) o = hn::Set(df, row.o[group]);
-    FinishVector<kVaries>(totals, sum, place, s, z, o);
+    FinishVector<kVaries>(totals, sum, place, s, kVaries ? hn::Set(df, row.z[group]) : s);
   }
 
-  // total + s (sum - z X) - o X, X the sums of x at `place`.
-  template <int kVaries>
-  HWY_INLINE void FinishVector(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, VF s, VF z, VF o) const {
+  // total + s (sum - z X), X the sums of x at `place`.
+  template <bool kVaries>
+  HWY_INLINE void FinishVector(Totals& totals, const VSum (&sum)[kX][kPlanes], size_t place, VF s, VF z) const {
     const DF df;
-    if constexpr (kBook && kVaries != 0) {  // s (c (u - 128) - z) - o = c (s (u - (128 + z / c)) - o / c)
-      const VF inverse = hn::Set(df, 1.0f / w_.book_scale);
-      z = hn::MulAdd(z, inverse, hn::Set(df, 128.0f));
-      o = hn::Mul(o, inverse);
-    }
+    if constexpr (kBook && kVaries)  // s (c (u - 128) - z) = c s (u - (128 + z / c))
+      z = hn::MulAdd(z, hn::Set(df, 1.0f / w_.book_scale), hn::Set(df, 128.0f));
     INGOT_UNROLL for (int n = 0; n < kX; ++n) {
       VF value = hn::ConvertTo(df, sum[n][0]);
       if constexpr (kPlanes == 2)
         value = hn::MulAdd(value, hn::Set(df, 128.0f), hn::ConvertTo(df, sum[n][kPlanes - 1]));
-      if constexpr (kVaries != 0) {
-        const VF x = hn::Load(df, x_[n].sums.get() + place * kSums);
-        value = hn::NegMulAdd(z, x, value);
-        if constexpr (kVaries == 2) totals[n] = hn::NegMulAdd(o, x, totals[n]);
-      }
+      if constexpr (kVaries) value = hn::NegMulAdd(z, hn::Load(df, x_[n].sums.get() + place * kSums), value);
       totals[n] = hn::MulAdd(s, value, totals[n]);
     }
   }
 
   // Groups smaller than a block: the lanes of a vector belong to several. kBlock: each lane to the same in all vectors.
-  template <int kVaries, bool kBlock>
+  template <bool kVaries, bool kBlock>
   HWY_NOINLINE void Fine(const RowOfW* in, float* result) const {
     VF totals[kRows][kX];
     RowOfW rows[kRows];
@@ -302,46 +241,39 @@ class RowProducts {
       INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[r][n] = hn::Zero(DF());
     }
     for (size_t b = 0; b < full_blocks_; ++b) {
+      const LaneOperands operands(*this, groups_ * b);
       INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-        PrefetchAhead(rows[r].fields[0] + kBlockBytes * b);
-        FineBlock<kVaries, kBlock>(rows[r], b, b, groups_ * b, totals[r]);
+        PrefetchAhead(rows[r].fields[0] + Layout::kBlockBytes * b);
+        FineBlock<kVaries, kBlock>(rows[r], b, b, operands, totals[r]);
       }
     }
     if (tail_units_ != 0) {
+      const LaneOperands operands(*this, 0);
       INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
         TailBlock<kBits> tail;
-        FineBlock<kVaries, kBlock>(tail.Make(rows[r], full_blocks_, tail_units_, groups_ * full_blocks_, tail_groups_),
-                                   0, full_blocks_, 0, totals[r]);
+        FineBlock<kVaries, kBlock>(this->Tail(rows[r], tail), 0, full_blocks_, operands, totals[r]);
       }
     }
     Reduce(totals, result);
   }
 
-  template <int kVaries, bool kBlock>
-  HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, size_t group, Totals& totals) const {
-    const DF df;
-    const VF s = hn::LoadU(df, row.s + group);
-    VF z = s, o = s;
-    if constexpr (kVaries != 0) z = hn::LoadU(df, row.z + group);
-    if constexpr (kVaries == 2) o = hn::LoadU(df, row.o + group);
+  template <bool kVaries, bool kBlock>
+  HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, const LaneOperands& operands,
+                            Totals& totals) const {
+    const VF s = operands.Load(row.s), z = kVaries ? operands.Load(row.z) : s;
     if constexpr (kBlock) {
       VSum sum[kX][kPlanes];
       Start(x_block, sum);
       Add(row, block, x_block, sum);
-      FinishVector<kVaries>(totals, sum, x_block, Spread<0>(s), kVaries != 0 ? Spread<0>(z) : z,
-                            kVaries == 2 ? Spread<0>(o) : o);
+      FinishVector<kVaries>(totals, sum, x_block, operands.template Spread<0>(s), operands.template Spread<0>(z));
     } else {
       const BlockCodes<kBits> codes(row.fields, block);
-      FineVector<kVaries, 0>(codes, x_block, s, z, o, totals);
+      FineVector<kVaries, 0>(codes, x_block, operands, s, z, totals);
     }
   }
-  // To each lane of vector v the operand of its group.
-  template <int v>
-  HWY_INLINE VF Spread(VF operands) const {
-    return hn::TableLookupLanes(operands, hn::SetTableIndices(DF(), lane_group_[v]));
-  }
-  template <int kVaries, int v>
-  HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, VF s, VF z, VF o, Totals& totals) const {
+  template <bool kVaries, int v>
+  HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, const LaneOperands& operands, VF s, VF z,
+                             Totals& totals) const {
     VB u = codes.template Get<v>();
     u = kBook ? hn::TableLookupBytes(table_, u) : AsOperand<kMostOf<kBits, kBook>>(u);
     const size_t place = x_block * B::kVectors + v;
@@ -353,9 +285,9 @@ class RowProducts {
         sum[n][p] = AddProducts<kMostOf<kBits, kBook>>(sum[n][p], u, x);
       }
     }
-    FinishVector<kVaries>(totals, sum, place, Spread<v>(s), kVaries != 0 ? Spread<v>(z) : z,
-                          kVaries == 2 ? Spread<v>(o) : o);
-    if constexpr (v + 1 < static_cast<int>(B::kVectors)) FineVector<kVaries, v + 1>(codes, x_block, s, z, o, totals);
+    FinishVector<kVaries>(totals, sum, place, operands.template Spread<v>(s), operands.template Spread<v>(z));
+    if constexpr (v + 1 < static_cast<int>(B::kVectors))
+      FineVector<kVaries, v + 1>(codes, x_block, operands, s, z, totals);
   }
 
   HWY_INLINE void Reduce(const VF (&totals)[kRows][kX], float* result) const {
@@ -369,64 +301,7 @@ class RowProducts {
   const IntegerWeights& w_;
   const BytesOfX* x_;
   VB table_;
-  size_t full_blocks_, tail_units_ = 0;
-  size_t per_group_ = 1, full_groups_ = 0;  // blocks, where groups are made of them
-  size_t groups_ = 0, tail_groups_ = 0;     // of a block, where they are finer
-  HWY_ALIGN uint32_t lane_group_[B::kVectors][kSums] = {};
 };
-
-// ---- the matrix
-
-// Rows [begin, end) of the slice with kX rows of activations, by way of `kRows` rows at a time that lie far apart: one
-// row alone, or rows next to each other, read memory more slowly.
-template <int kBits, bool kBook, int kPlanes, int kX, int kRows>
-void MultiplyRows(const IntegerWeights& w, const BytesOfX* x, uint64_t begin, uint64_t end, const Product& p,
-                  uint64_t first_x) {
-  using B = Block<kBits>;
-  const Linear& l = w.matrix->linear;
-  const RowProducts<kBits, kBook, kPlanes, kX, kRows> products(w, x);
-  const uint64_t stride = CeilDiv(end - begin, kRows), first_group = w.slice.column / l.group_cols;
-  OperandRows scales[kRows], zeros[kRows], offsets[kRows];
-  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-    const uint64_t last = w.slice.row + std::min(end, begin + stride * static_cast<uint64_t>(r + 1));
-    scales[r] = OperandRows(*w.matrix, OperandRows::kScale, last);
-    zeros[r] = OperandRows(*w.matrix, OperandRows::kZeroPoint, last);
-    offsets[r] = OperandRows(*w.matrix, OperandRows::kOffset, last);
-  }
-  RowOfW rows[kRows];
-  uint64_t row_bytes[kMaxFields] = {};
-  const auto widths = FieldWidths(l.bits);
-  for (size_t f = 0; f < widths.size(); ++f) row_bytes[f] = PackedRowBytes(l.cols, widths[f]);
-  INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-    const uint64_t number = begin + std::min(stride * static_cast<uint64_t>(r), end - begin - 1);
-    rows[r].fields = w.matrix->fields_at(w.slice.row + number, w.slice.column);
-  }
-  for (uint64_t i = 0; i < stride; ++i) {
-    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-      const uint64_t number = stride * static_cast<uint64_t>(r) + i;
-      if (number >= end - begin) {
-        rows[r] = rows[0];  // computed, and thrown away
-        continue;
-      }
-      const uint64_t row = w.slice.row + begin + number;
-      for (size_t f = 0; i != 0 && f < kMaxFields; ++f) rows[r].fields[f] += row_bytes[f];
-      rows[r].s = scales[r].Row(row) + first_group;
-      rows[r].z = zeros[r].Row(row) + first_group;
-      rows[r].o = offsets[r].Row(row) + first_group;
-    }
-    float result[kRows * kX];
-    products.Run(rows, result);
-    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-      const uint64_t number = stride * static_cast<uint64_t>(r) + i;
-      if (number >= end - begin) break;
-      INGOT_UNROLL for (int n = 0; n < kX; ++n) {
-        float& y = p.y[(first_x + static_cast<uint64_t>(n)) * p.y_stride + begin + number];
-        const float value = x[n].scale * w.book_scale * result[r * kX + n];
-        y = p.add ? y + value : value;
-      }
-    }
-  }
-}
 
 }  // namespace HWY_NAMESPACE
 }  // namespace ingot

@@ -22,10 +22,7 @@ namespace HWY_NAMESPACE {
 #if INGOT_INTEGER_DOTS
 template <int kBits, bool kBook, int kPlanes>
 bool Multiply(const IntegerWeights& w, const Product& p) {
-  if (SumsOf<kBits>(w) != Sums::kGroup) {
-    const uint64_t block = Block<kBits>::kCols;
-    if (block % w.group_cols != 0 || w.group_cols % 4 != 0 || block / w.group_cols > kSums) return false;
-  }
+  if (!HasLayout<kBits>(w)) return false;
   std::vector<BytesOfX> x;
   for (uint64_t n = 0; n < p.x_rows; ++n) x.push_back(MakeBytes<kBits, kBook, kPlanes>(w, p.x + n * p.x_stride));
   InEqualParts(w.slice.rows, 4, w.slice.rows * w.slice.columns, [&](uint64_t begin, uint64_t end) {
@@ -33,9 +30,9 @@ bool Multiply(const IntegerWeights& w, const Product& p) {
     if constexpr (kBits == 2 || kBits == 3 || kBits == 4 || kBits == 8) {  // the usual ones also by four activations
       constexpr int kFourRows = kVectorBytes == 64 ? 2 : 1;
       for (; n + 4 <= p.x_rows; n += 4)
-        MultiplyRows<kBits, kBook, kPlanes, 4, kFourRows>(w, x.data() + n, begin, end, p, n);
+        MultiplyRows<RowProducts<kBits, kBook, kPlanes, 4, kFourRows>>(w, x.data() + n, begin, end, p, n);
     }
-    for (; n < p.x_rows; ++n) MultiplyRows<kBits, kBook, kPlanes, 1, 4>(w, x.data() + n, begin, end, p, n);
+    for (; n < p.x_rows; ++n) MultiplyRows<RowProducts<kBits, kBook, kPlanes, 1, 4>>(w, x.data() + n, begin, end, p, n);
   });
   return true;
 }

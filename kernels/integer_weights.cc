@@ -23,7 +23,7 @@ std::optional<IntegerWeights> IntegerWeights::Make(const EncodedMatrix& m, const
     const float z = l.z.form == OperandForm::kConstant ? l.z.constant : 0.0f;
     const bool integer = std::abs(z) <= 255.0f && z == std::trunc(z);
     const bool same = l.z.form == OperandForm::kAbsent || (l.z.form == OperandForm::kConstant && integer);
-    w.z = same ? static_cast<int>(z) : 0, w.varies = w.has_o || !same;
+    w.z = same ? static_cast<int>(z) : 0, w.varies = !same;
     return w;
   }
   if (l.bits > 4 || precision == Precision::kInt16) return std::nullopt;
@@ -37,7 +37,7 @@ std::optional<IntegerWeights> IntegerWeights::Make(const EncodedMatrix& m, const
     w.book[i] = static_cast<uint8_t>(128 + std::lround(entry(i) / most * 127.0f));
   }
   w.book_scale = most / 127.0f;
-  w.z = 128, w.varies = w.has_o || l.z.form != OperandForm::kAbsent;
+  w.z = 128, w.varies = l.z.form != OperandForm::kAbsent;
   return w;
 }
 

@@ -15,7 +15,7 @@ struct IntegerWeights {
   const EncodedMatrix* matrix = nullptr;
   MatrixSlice slice;
   uint64_t group_cols = 0;  // the slice's columns where it lies in one group
-  bool varies = false;      // zero-points or offsets do: their arrays are used, else only `z`
+  bool varies = false;      // zero-points do: their array is used, else only `z`
   bool has_o = false;
   int z = 0;
   float book_scale = 1.0f;  // codebook entry = book_scale * (byte - 128), about

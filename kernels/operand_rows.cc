@@ -28,9 +28,10 @@ OperandRows::OperandRows(const EncodedMatrix& matrix, Which which, uint64_t row_
   same_ = o.form == OperandForm::kAbsent || o.form == OperandForm::kConstant;
   if (same_) {
     const float neutral = which == kScale ? 1.0f : 0.0f;
-    values_.assign(across_ + kSlack, o.form == OperandForm::kConstant ? o.constant : neutral);
+    values_ = hwy::AllocateAligned<float>(across_ + kSlack);
+    std::fill_n(values_.get(), across_ + kSlack, o.form == OperandForm::kConstant ? o.constant : neutral);
   } else {
-    values_.resize(std::max(across_, kElementsAtOnce / across_ * across_) + kSlack);
+    values_ = hwy::AllocateAligned<float>(std::max(across_, kElementsAtOnce / across_ * across_) + kSlack);
   }
 }
 
@@ -44,11 +45,11 @@ void OperandRows::Fetch(uint64_t group_row) {
   if (o.form == OperandForm::kArray) {
     const uint64_t size = InfoOf(o.type).size;
     const ByteSpan array = matrix_->operand_array(which_);
-    WidenToF32(o.type, array.data() + at * size, count, values_.data());
+    WidenToF32(o.type, array.data() + at * size, count, values_.get());
     Prefetch(array, (at + count) * size, count * size);
   } else {
     const EncodedMatrix& child = matrix_->nested_operand(which_);
-    DecodeElements(child, at, count, values_.data());
+    DecodeElements(child, at, count, values_.get());
     const auto widths = FieldWidths(child.linear.bits);
     for (size_t f = 0; f < widths.size(); ++f)
       Prefetch(child.codes[f], PackedRowBytes(at + count, widths[f]), PackedRowBytes(count, widths[f]));

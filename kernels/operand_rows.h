@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "hwy/aligned_allocator.h"
 #include "kernels/matrix.h"
 
 namespace ingot {
@@ -22,10 +22,10 @@ class OperandRows {
   // The operand of every group across the matrix in the row of groups that `row` of the view is in; a constant, or the
   // neutral value where the operand is absent, is repeated. Valid until the next call.
   const float* Row(uint64_t row) {
-    if (same_) return values_.data();
+    if (same_) return values_.get();
     const uint64_t group_row = group_rows_ == 1 ? row : row / group_rows_;
     if (group_row < first_ || group_row >= end_) Fetch(group_row);
-    return values_.data() + (group_row - first_) * across_;
+    return values_.get() + (group_row - first_) * across_;
   }
 
  private:
@@ -37,7 +37,7 @@ class OperandRows {
   uint64_t group_rows_ = 1, across_ = 1;
   uint64_t group_rows_end_ = 0;
   uint64_t first_ = 0, end_ = 0;  // rows of groups that are there
-  std::vector<float> values_;
+  hwy::AlignedFreeUniquePtr<float[]> values_;
 };
 
 }  // namespace ingot

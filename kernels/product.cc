@@ -121,22 +121,32 @@ void MultiplyRowsF32(const RowDecoder& decode, const MatrixSlice& slice, const P
 #if INGOT_INTEGER_DOTS
 // ---- many rows of activations, 8 bits
 
+using Int32s = hwy::AlignedFreeUniquePtr<int32_t[]>;
+
 // Activations of up to kActivationsAtOnce rows in quads, and their sums over each group.
 struct QuadsOfX {
-  uint64_t rows = 0, padded = 0, quads = 0;
+  uint64_t rows = 0, padded = 0, quads = 0, groups = 0;
   Int8s panels;
   Float32s sums;  // [panel][group][kPanel]
+  Int32s starts;  // as they are: `start` times the sum
   std::vector<float> scales;
+
+  GroupOfX group(uint64_t panel, uint64_t g) const {
+    const uint64_t at = (panel * groups + g) * kPanel;
+    return {starts.get() + at, sums.get() + at};
+  }
 };
 
-QuadsOfX MakeQuads(const float* x, uint64_t stride, uint64_t rows, uint64_t columns, uint64_t group_cols) {
+QuadsOfX MakeQuads(const float* x, uint64_t stride, uint64_t rows, uint64_t columns, uint64_t group_cols, int start) {
   QuadsOfX q;
   q.rows = rows, q.padded = CeilDiv(rows, kPanel) * kPanel, q.quads = CeilDiv(columns, 4);
-  const uint64_t groups = CeilDiv(columns, group_cols);
+  const uint64_t groups = q.groups = CeilDiv(columns, group_cols);
   q.panels = hwy::AllocateAligned<int8_t>(q.padded * q.quads * 4);
   std::memset(q.panels.get(), 0, q.padded * q.quads * 4);
   q.sums = hwy::AllocateAligned<float>(q.padded * groups);
   std::memset(q.sums.get(), 0, q.padded * groups * sizeof(float));
+  q.starts = hwy::AllocateAligned<int32_t>(q.padded * groups);
+  std::memset(q.starts.get(), 0, q.padded * groups * sizeof(int32_t));
   q.scales.resize(rows);
   tbb::parallel_for(uint64_t{0}, rows, [&](uint64_t n) {
     std::vector<int8_t> bytes(columns);
@@ -145,7 +155,8 @@ QuadsOfX MakeQuads(const float* x, uint64_t stride, uint64_t rows, uint64_t colu
     for (uint64_t g = 0; g < groups; ++g) {
       const uint64_t begin = g * group_cols, end = std::min(columns, begin + group_cols);
       const int sum = SumOfBytes(bytes.data() + begin, end - begin);
-      q.sums[(n / kPanel * groups + g) * kPanel + n % kPanel] = static_cast<float>(sum);
+      const uint64_t at = (n / kPanel * groups + g) * kPanel + n % kPanel;
+      q.sums[at] = static_cast<float>(sum), q.starts[at] = start * sum;
     }
   });
   return q;
@@ -182,53 +193,65 @@ void PrefetchRows(const IntegerWeights& w, uint64_t row, uint64_t rows) {
   }
 }
 
-template <int kMost>
+template <int kMost, bool kVaries>
 void MultiplyBlock(const IntegerWeights& w, const QuadsOfX& x, const uint8_t* codes, uint64_t codes_stride,
                    uint64_t rows, const BlockOperands& operands, float* sums) {
-  const uint64_t columns = w.slice.columns, groups = CeilDiv(columns, w.group_cols);
+  const uint64_t columns = w.slice.columns;
   for (uint64_t panel = 0; panel < x.padded / kPanel; ++panel) {
-    for (uint64_t g = 0; g < groups; ++g) {
+    for (uint64_t g = 0; g < x.groups; ++g) {
       const uint64_t begin = g * w.group_cols, end = std::min(columns, begin + w.group_cols);
-      TilesGroup<kMost>(codes + begin, codes_stride, rows, operands, g,
-                        x.panels.get() + (panel * x.quads + begin / 4) * 4 * kPanel, CeilDiv(end - begin, 4),
-                        x.sums.get() + (panel * groups + g) * kPanel, sums + panel * kPanel, x.padded);
+      TilesGroup<kMost, kVaries>(codes + begin, codes_stride, rows, operands, g,
+                                 x.panels.get() + (panel * x.quads + begin / 4) * 4 * kPanel, CeilDiv(end - begin, 4),
+                                 x.group(panel, g), sums + panel * kPanel, x.padded);
     }
   }
 }
 
-// Operands of the rows of a block; those of a codebook of bytes rewritten for them: s (c (u - 128) - z) - o =
-// c (s (u - (128 + z / c)) - o / c). Of bytes less 128, so is z.
+// Adds -o X, for all groups together.
+void AddOffsets(const float* minus_o, const QuadsOfX& x, uint64_t rows, float* sums) {
+  for (uint64_t panel = 0; panel < x.padded / kPanel; ++panel)
+    TilesF32(minus_o, x.groups, rows, x.group(panel, 0).sums, x.groups, sums + panel * kPanel, x.padded);
+}
+
+// Operands of the rows of a block, a row of groups after the other; those of a codebook of bytes rewritten for them:
+// s (c (u - 128) - z) - o = c (s (u - (128 + z / c)) - o / c). Of bytes less 128, so is z.
 class BlockOperandRows {
  public:
   BlockOperandRows(const IntegerWeights& w, bool less128)
       : w_(w),
-        less_(less128 ? 128.0f : 0.0f),
         groups_(CeilDiv(w.slice.columns, w.group_cols)),
-        first_(w.slice.column / w.matrix->linear.group_cols) {
+        first_(w.slice.column / w.matrix->linear.group_cols),
+        z_((w.matrix->linear.codebook ? 128.0f : 0.0f) - (less128 ? 128.0f : 0.0f)) {
     const uint64_t end = w.slice.row + w.slice.rows;
     const OperandRows::Which all[] = {OperandRows::kScale, OperandRows::kZeroPoint, OperandRows::kOffset};
+    const bool used[] = {true, w.varies, w.has_o};
     for (int i = 0; i < 3; ++i) {
+      if (!used[i]) continue;
       rows_[i] = OperandRows(*w.matrix, all[i], end);
       values_[i].resize(kBlockRows * groups_);
     }
   }
-  BlockOperands Fetch(uint64_t row, uint64_t rows) {
-    const bool book = w_.matrix->linear.codebook;
-    for (uint64_t r = 0; r < rows; ++r) {
-      for (int i = 0; i < 3; ++i) {
-        const float* from = rows_[i].Row(w_.slice.row + row + r) + first_;
-        float* to = values_[i].data() + r * groups_;
-        const float scale = book && i != 0 ? w_.book_scale : 1.0f, add = i != 1 ? 0.0f : (book ? 128.0f : 0.0f) - less_;
-        for (uint64_t g = 0; g < groups_; ++g) to[g] = add + from[g] / scale;
-      }
-    }
-    return {values_[0].data(), values_[1].data(), values_[2].data(), groups_, w_.has_o};
+  void Fetch(uint64_t row, uint64_t rows) {
+    const float inverse = 1.0f / w_.book_scale;
+    Copy(0, row, rows, 1.0f, 0.0f);
+    if (w_.varies) Copy(1, row, rows, inverse, z_);
+    if (w_.has_o) Copy(2, row, rows, -inverse, 0.0f);
   }
+  BlockOperands operands() const { return {values_[0].data(), values_[1].data(), groups_}; }
+  const float* minus_o() const { return values_[2].data(); }
 
  private:
+  void Copy(int operand, uint64_t row, uint64_t rows, float scale, float add) {
+    for (uint64_t r = 0; r < rows; ++r) {
+      const float* from = rows_[operand].Row(w_.slice.row + row + r) + first_;
+      float* to = values_[operand].data() + r * groups_;
+      for (uint64_t g = 0; g < groups_; ++g) to[g] = add + from[g] * scale;
+    }
+  }
+
   const IntegerWeights& w_;
-  float less_;
   uint64_t groups_, first_;
+  float z_;
   OperandRows rows_[3];
   std::vector<float> values_[3];
 };
@@ -237,7 +260,8 @@ template <int kMost>
 void MultiplyManyOf(const IntegerWeights& w, const Product& p, const SparsePart& sparse) {
   for (uint64_t first = 0; first < p.x_rows; first += kActivationsAtOnce) {
     const uint64_t count = std::min(kActivationsAtOnce, p.x_rows - first);
-    const QuadsOfX x = MakeQuads(p.x + first * p.x_stride, p.x_stride, count, w.slice.columns, w.group_cols);
+    const int start = w.varies ? 0 : (kLess128<kMost> ? 128 : 0) - w.z;
+    const QuadsOfX x = MakeQuads(p.x + first * p.x_stride, p.x_stride, count, w.slice.columns, w.group_cols, start);
     const uint64_t blocks = CeilDiv(w.slice.rows, kBlockRows), codes_stride = CeilDiv(w.slice.columns, 64) * 64 + 64;
     tbb::parallel_for(tbb::blocked_range<uint64_t>(0, blocks, 1), [&](const tbb::blocked_range<uint64_t>& range) {
       const auto codes = hwy::AllocateAligned<uint8_t>(kBlockRows * codes_stride);
@@ -248,7 +272,10 @@ void MultiplyManyOf(const IntegerWeights& w, const Product& p, const SparsePart&
         for (uint64_t r = 0; r < rows; ++r) UnpackSliceRow<kMost>(w, row + r, codes.get() + r * codes_stride);
         if (row + rows < w.slice.rows) PrefetchRows(w, row + rows, std::min(kBlockRows, w.slice.rows - row - rows));
         std::memset(sums.get(), 0, rows * x.padded * sizeof(float));
-        MultiplyBlock<kMost>(w, x, codes.get(), codes_stride, rows, operands.Fetch(row, rows), sums.get());
+        operands.Fetch(row, rows);
+        (w.varies ? &MultiplyBlock<kMost, true> : &MultiplyBlock<kMost, false>)(w, x, codes.get(), codes_stride, rows,
+                                                                                operands.operands(), sums.get());
+        if (w.has_o) AddOffsets(operands.minus_o(), x, rows, sums.get());
         for (uint64_t r = 0; r < rows; ++r) {
           float* sum = sums.get() + r * x.padded;
           for (uint64_t n = 0; n < count; ++n) sum[n] *= x.scales[n] * w.book_scale;
@@ -319,9 +346,9 @@ StoredX MakeStored(const EncodedMatrix& w, MatrixSlice& slice, const Product& p)
   return out;
 }
 
-// Whether 8 or 16 bits can stand for the activations: all finite, and none of a row's maxima so small that its inverse
-// overflows.
-bool CanQuantize(const float* x, uint64_t stride, uint64_t rows, uint64_t columns) {
+// Whether 8 or 16 bits can stand for the activations, and sums of them times codes for sums of values: all finite, none
+// of a row's maxima so large or small that products or its inverse overflow.
+bool AreModest(const float* x, uint64_t stride, uint64_t rows, uint64_t columns) {
   for (uint64_t n = 0; n < rows; ++n) {
     const auto most = std::bit_cast<float>(HWY_DYNAMIC_DISPATCH(MagnitudeOfRow)(x + n * stride, columns));
     if (!(most <= 0x1p120f) || (most != 0.0f && most < 0x1p-100f)) return false;
@@ -336,27 +363,11 @@ void AddSparse(const MatrixSlice& slice, const Product& p, const SparsePart& spa
                [&](uint64_t begin, uint64_t end) { SparseRows(sparse, begin, end - begin).AddTo(p.y, p.y_stride); });
 }
 
-// Few rows of activations with the weights' values, made and multiplied in registers.
+// Few rows of activations in f32, without decoding rows.
 bool MultiplyFewValues(const EncodedMatrix& m, const MatrixSlice& slice, const Product& p, const SparsePart& sparse) {
-  if (p.x_rows > kFewRows) return false;
-  std::atomic<bool> done{true};
-  InEqualParts(slice.rows, 8, slice.rows * slice.columns, [&](uint64_t begin, uint64_t end) {
-    std::vector<float> sums((end - begin) * p.x_rows);
-    const StoredDots dots{slice.row + begin, end - begin, slice.column, slice.columns, p.x,
-                          p.x_rows,          p.x_stride,  sums.data()};
-    if (!DotStored(m, dots)) {
-      done = false;
-      return;
-    }
-    for (uint64_t n = 0; n < p.x_rows; ++n) {
-      for (uint64_t r = begin; r < end; ++r) {
-        float& y = p.y[n * p.y_stride + r];
-        const float sum = sums[(r - begin) * p.x_rows + n];
-        y = p.add ? y + sum : sum;
-      }
-    }
-  });
-  if (!done) return false;
+  if (p.x_rows > kFewRows || !AreModest(p.x, p.x_stride, p.x_rows, slice.columns)) return false;
+  const auto w = IntegerWeights::Make(m, slice, Precision::kF32);
+  if (!w || !MultiplyFewF32(*w, p)) return false;
   AddSparse(slice, p, sparse);
   return true;
 }
@@ -383,7 +394,7 @@ void Multiply(const EncodedMatrix& w, const MatrixSlice& slice, const Product& p
   Product p = product;
   p.x = stored.x, p.x_stride = stored.stride;
   SparsePart sparse(w, slice, product);
-  if (p.precision != Precision::kF32 && CanQuantize(p.x, p.x_stride, p.x_rows, stored_slice.columns)) {
+  if (p.precision != Precision::kF32 && AreModest(p.x, p.x_stride, p.x_rows, stored_slice.columns)) {
     bool integers = true;
     if (p.precision == Precision::kLlmInt8) {
       integers = sparse.TakeLargeColumns(stored_slice, p.x, p.x_stride, stored.values);

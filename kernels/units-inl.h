@@ -81,18 +81,25 @@ HWY_INLINE void ForUnit(const FieldRows& planes, uint64_t unit, const Use& use) 
   }
 }
 
-// Whole units; groups of whole units, or kGroups = 2 or 4 in each.
+// Whole units; groups of whole units, or kGroups = 2, 4 or 8 in each.
 template <int kBits, int kGroups, class Way, class Sink>
 void UnitValues(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
-  constexpr size_t kCols = kPackUnit / kGroups;
-  Way ways[4] = {Way(rule), Way(rule), Way(rule), Way(rule)};  // kGroups of them
+  // Columns that have a way in common: a group's or, where groups are smaller, a vector's.
+  constexpr size_t kGroupCols = kPackUnit / kGroups, kCols = std::max(kGroupCols, hn::MaxLanes(DF()));
+  constexpr size_t kWays = kPackUnit / kCols;
+  Way ways[8] = {Way(rule), Way(rule), Way(rule), Way(rule), Way(rule), Way(rule), Way(rule), Way(rule)};
   uint64_t unit = 0;
   Sink local = sink;  // its sums stay in registers
   for (GroupWalk walk(g, count); walk.columns() != 0; walk.Next()) {
-    ways[0].Set(walk.formula());
-    for (int i = 1; i < kGroups; ++i) {
-      walk.Next();
-      ways[i].Set(walk.formula());
+    if constexpr (kCols == kGroupCols) {
+      ways[0].Set(walk.formula());
+      for (size_t i = 1; i < kWays; ++i) {
+        walk.Next();
+        ways[i].Set(walk.formula());
+      }
+    } else {
+      for (size_t i = 0; i < kWays; ++i) ways[i].Set(walk.template formula_of_several<kGroupCols>(i));
+      walk.Next(kGroups - 1);
     }
     const uint64_t units = kGroups != 1 ? 1 : walk.columns() / kPackUnit;
     for (const uint64_t end = unit + units; unit < end; ++unit) {
@@ -135,6 +142,8 @@ void UnitValuesWith(const ValueRule& rule, const GroupOperands& g, const FieldRo
 
 template <int kBits, class Sink>
 void UnitValuesOf(const ValueRule& rule, const GroupOperands& g, const FieldRows& planes, uint64_t count, Sink& sink) {
+  if (kBits == 8 && g.group_cols == 8)
+    return UnitValuesWith < kBits, kBits == 8 ? 8 : 1 > (rule, g, planes, count, sink);
   if (g.group_cols == 16) return UnitValuesWith<kBits, 4>(rule, g, planes, count, sink);
   if (g.group_cols == 32) return UnitValuesWith<kBits, 2>(rule, g, planes, count, sink);
   UnitValuesWith<kBits, 1>(rule, g, planes, count, sink);
@@ -195,17 +204,6 @@ struct StoreNarrowValues {
     }
   }
 };
-// Dot products with kX rows of activations, which have zeros up to a whole unit.
-template <int kX>
-struct DotValues {
-  const float* x[kX];
-  VF sums[kX][4];
-  HWY_INLINE void operator()(uint64_t unit, size_t i, VF value) {
-    const size_t sum = i / hn::MaxLanes(DF()) % 4;  // several, since each waits for itself
-    for (int n = 0; n < kX; ++n) sums[n][sum] = hn::MulAdd(value, hn::LoadU(DF(), x[n] + unit + i), sums[n][sum]);
-  }
-};
-
 template <class Format, bool kStream>
 void NarrowUnits(const ValueRule& rule, const GroupOperands& g, const uint8_t* codes, uint64_t count, uint16_t* out) {
   if (rule.bits <= 4 && g.group_cols % 32 == 0)

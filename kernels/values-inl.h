@@ -216,13 +216,37 @@ class GroupWalk {
     const DF df;
     return {hn::Set(df, *s_), hn::Set(df, *z_), hn::Set(df, *o_)};
   }
-  HWY_INLINE void Next() {
-    s_ += g_.s_step, z_ += g_.z_step, o_ += g_.o_step;
-    left_ -= columns_;
+  // Of vector `vector` from here on, groups of kCols columns, whole ones, several in a vector: reads up to a vector of
+  // operands.
+  template <size_t kCols>
+  HWY_INLINE Formula formula_of_several(size_t vector) const {
+    return {Several<kCols>(s_, g_.s_step, vector), Several<kCols>(z_, g_.z_step, vector),
+            Several<kCols>(o_, g_.o_step, vector)};
+  }
+  HWY_INLINE void Next() { Next(1); }
+  HWY_INLINE void Next(size_t groups) {
+    s_ += groups * g_.s_step, z_ += groups * g_.z_step, o_ += groups * g_.o_step;
+    left_ -= columns_ + (groups - 1) * g_.group_cols;
     columns_ = std::min(g_.group_cols, left_);
   }
 
  private:
+  template <size_t kCols>
+  static HWY_INLINE VF Several(const float* operands, size_t step, size_t vector) {
+    const DF df;
+    constexpr size_t kLanes = hn::MaxLanes(DF());
+    struct Groups {
+      HWY_ALIGN int32_t of[kCols][kLanes];  // as many vectors as a vector has operands for
+    };
+    static constexpr Groups kGroups = [] {
+      Groups groups{};
+      for (size_t i = 0; i < kCols * kLanes; ++i) groups.of[i / kLanes][i % kLanes] = static_cast<int32_t>(i / kCols);
+      return groups;
+    }();
+    if (step == 0) return hn::Set(df, *operands);
+    return hn::TableLookupLanes(hn::LoadU(df, operands), hn::SetTableIndices(df, kGroups.of[vector]));
+  }
+
   const GroupOperands& g_;
   const float *s_, *z_, *o_;
   uint64_t left_, columns_;

@@ -205,6 +205,18 @@ TEST_CASE("the shares of ranks, by rows and by columns, each with its own upload
   }
 }
 
+TEST_CASE("weights that are decoded into scratch, more than it holds at once") {
+  Dice dice(64, false);
+  TensorFile file;
+  Linear l;
+  l.bits = 4, l.rows = 1, l.cols = 2100 * 1024, l.group_rows = 1, l.group_cols = 1024;
+  l.s = Operand::Array(DType::kF16);
+  const Numbers n = dice.Fill(l);
+  file.Add("flat", DType::kF32, {2100, 1024}, file.AddLinear(n));
+  const std::vector<Expected> all = {{"flat", DType::kF32, {2100, 1024}, n.Values(), TermsOf(n)}};
+  CheckProducts(file, all, {{0, WholeOf(all[0]), {3, 2097, 0, 1024}, {}}}, dice);
+}
+
 TEST_CASE("8-bit products and LLM.int8") {
   Dice dice(63, false);
   for (const ingot_precision precision : {INGOT_PRECISION_INT8, INGOT_PRECISION_LLM_INT8}) {

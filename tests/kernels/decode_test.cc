@@ -95,7 +95,7 @@ TEST_CASE("every width, group sizes around the packing unit") {
 TEST_CASE("whole units") {
   Dice dice(14);
   for (int bits = 1; bits <= 8; ++bits) {
-    for (const uint64_t group : {16, 32, 64, 128, 192, 384}) {
+    for (const uint64_t group : {8, 16, 32, 64, 128, 192, 384}) {
       for (const int extreme : {0, -39, -41, -101, -126, 99, 101, 120}) {
         Linear l;
         l.bits = bits, l.rows = 3, l.cols = 384, l.group_cols = group, l.codebook = dice.Below(4) == 0;
@@ -122,7 +122,7 @@ TEST_CASE("whole units") {
 TEST_CASE("more than a stretch of whole units") {
   Dice dice(15);
   for (const int bits : {3, 4, 5, 8}) {
-    for (const uint64_t group : {16, 64, 4096}) {
+    for (const uint64_t group : {8, 16, 64, 4096}) {
       Linear l;
       l.bits = bits, l.rows = 18, l.cols = 4096, l.group_cols = group;
       l.s = Operand::Array(DType::kF16);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/gemv.h"
 #include "kernels/targets.h"
 #include "kernels/widen.h"
 #include "tests/support/formula.h"
@@ -163,11 +164,38 @@ TEST_CASE("products of every width and group size around a block") {
         l.bits = bits, l.rows = 19, l.cols = cols, l.group_rows = 1, l.group_cols = std::min(group, cols);
         l.s = Operand::Array(DType::kF16);
         if (bits % 2 == 0) l.z = Operand::Nested();
-        if (group % 3 == 0) l.o = Operand::Array(DType::kF32);
+        if (dice.Half()) l.o = Operand::Array(DType::kF32);
         CheckMatrix(dice.Fill(l), dice);
       }
     }
   }
+}
+
+// Which way products go: a slower one would give the same values.
+TEST_CASE("few rows of activations take the packed path on targets with vectors of 32 bytes or more") {
+  Dice dice(27);
+  for (const int bits : {2, 3, 4, 5, 6, 8}) {
+    for (const uint64_t group : {32, 64, 128}) {
+      Linear l;
+      l.bits = bits, l.rows = 5, l.cols = 512, l.group_rows = 1, l.group_cols = group;
+      l.s = Operand::Array(DType::kF16);
+      if (group != 64) l.z = Operand::Nested();
+      const OwnedMatrix m(dice.Fill(l));
+      const auto w = IntegerWeights::Make(m.matrix, {0, l.rows, 0, l.cols}, Precision::kInt8);
+      REQUIRE(w.has_value());
+      const std::vector<float> x(l.cols, 1.0f);
+      std::vector<float> y(l.rows);
+      const Product product{x.data(), 1, l.cols, y.data(), l.rows, Precision::kInt8};
+      for (const std::string& target : AvailableTargets()) {
+        REQUIRE(SetTarget(target));
+        CAPTURE(target);
+        const bool wide = target.starts_with("AVX");
+        CHECK(MultiplyFewIntegers(*w, product) == wide);
+        CHECK(MultiplyFewF32(*w, product) == wide);
+      }
+    }
+  }
+  REQUIRE(SetTarget(""));
 }
 
 TEST_CASE("products with codebooks of up to 16 entries") {
