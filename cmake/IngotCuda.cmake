@@ -91,6 +91,9 @@ if(NOT CMAKE_CUDA20_COMPILE_FEATURES)  # CMake 3.25 does not know that nvcc 12 c
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 endif()
 set(CMAKE_CUDA_FLAGS_RELEASE "-O3")
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)  # a sixth of the size; the drivers that this needs are needed anyway
+  list(APPEND INGOT_CUDA_CODE --compress-mode=size)
+endif()
 set(INGOT_HAS_CUDA ON)
 message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, ${INGOT_CUDA_CODE} ${CMAKE_CUDA_ARCHITECTURES}")
 
