@@ -29,7 +29,8 @@ INGOT_DEVICE Piece PieceOf(const DecodeParams& p, uint64_t number) {
 
 template <class Out>
 INGOT_DEVICE typename Out::Element* PlaceOf(const DecodeParams& p, uint64_t row, uint64_t column) {
-  return static_cast<typename Out::Element*>(p.out) + ((row - p.slice.row) * p.stride + column - p.slice.column);
+  const uint64_t offset = (row - p.slice.row) * p.stride + column - p.slice.column;
+  return static_cast<typename Out::Element*>(p.out) + static_cast<int64_t>(offset);  // a piece may begin before its row
 }
 
 template <class Out>

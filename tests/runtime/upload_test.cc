@@ -305,8 +305,9 @@ TEST_CASE("the ring holds back who fills it faster than the device copies") {
     for (int i = 0; i < 64; ++i) {
       StagingRing::Slot slot = (*ring)->Take();
       CHECK(i - done < 3);
-      std::memset(slot.bytes(), i, 4096);
-      (*ring)->Send(std::move(slot), {{*memory + i * 4096, slot.bytes(), 4096, 1, 0, 0}}, [&](const Status& copied) {
+      std::byte* const bytes = slot.bytes();
+      std::memset(bytes, i, 4096);
+      (*ring)->Send(std::move(slot), {{*memory + i * 4096, bytes, 4096, 1, 0, 0}}, [&](const Status& copied) {
         CHECK(copied);
         ++done;
       });
