@@ -44,6 +44,12 @@ uint32_t UnitsOfStage(const ProductStep& step) {
   return step.bits < 4 || (step.bits == 4 && step.tiles == 1 && !step.book) ? 4 : 2;
 }
 
+// `bytes` further. Addresses are numbers here: whoever asks for scratch has no memory yet, and null ones.
+template <class T>
+T* Moved(T* at, uint64_t bytes) {
+  return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(at) + bytes);
+}
+
 uint32_t TilesOf(uint32_t x_rows) { return x_rows <= 8 ? 1 : x_rows <= 16 ? 2 : 4; }
 
 uint32_t SharedBytes(const ProductStep& step, uint32_t x_rows) {
@@ -161,7 +167,7 @@ ArrangeParams Planner::Arranging(uint64_t first, uint32_t rows) {
   ArrangeParams p;
   p.matrix = m_, p.slice = r_.slice, p.window = window_;
   p.x_type = static_cast<Type>(r_.x_type);
-  p.x = static_cast<const std::byte*>(r_.x) + first * r_.x_stride * InfoOf(r_.x_type).size;
+  p.x = Moved(r_.x, first * r_.x_stride * InfoOf(r_.x_type).size);
   p.x_stride = r_.x_stride, p.x_rows = rows;
   p.arrangement = arrangement_;
   p.crossed = arrangement_ != Arrangement::kInt8 && m_.root.bits < 8;
@@ -183,7 +189,7 @@ ProductParams Planner::Multiplying(uint64_t first, const ArrangeParams& x) const
   p.x_rows = x.out_rows, p.pairs = pairs_;
   p.plain_x = x.x, p.plain_type = x.x_type, p.plain_stride = x.x_stride;
   p.large = x.threshold > 0 ? list_ : nullptr;
-  p.y = r_.y + first * r_.y_stride, p.y_stride = r_.y_stride;
+  p.y = Moved(r_.y, first * r_.y_stride * sizeof(float)), p.y_stride = r_.y_stride;
   p.add = r_.add;
   return p;
 }
