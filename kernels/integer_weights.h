@@ -1,4 +1,5 @@
-// What a product of integers needs to know of the weights.
+// What a product with few rows of activations, in integers or in f32, and one of integers with many need to know of the
+// weights.
 #pragma once
 
 #include <array>
