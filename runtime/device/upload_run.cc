@@ -183,20 +183,18 @@ void UploadRun::FailJob(const Job& job, Error error) {
   work.error_job = job.number;
 }
 
+// The caller's functions are not called any more once one of them said stop: that is known before the next may begin.
 void UploadRun::JobDone(const Job& job) {
-  if (Stopped()) return;
   Work& work = *job.work;
-  const uint64_t bytes = work.upload->job_bytes(job.number);
-  bool go_on = true;
   {
     const std::lock_guard reporting(reporting_);
+    if (Stopped()) return;
     std::unique_lock lock(mutex_);
-    done_ += bytes;
+    done_ += work.upload->job_bytes(job.number);
     const uint64_t done = done_, total = total_;
     lock.unlock();
-    if (hooks_.progress) go_on = hooks_.progress(done, total);
+    if (hooks_.progress && !hooks_.progress(done, total)) return Abort(Interrupted().value());
   }
-  if (!go_on) return Abort(Interrupted().value());
   std::unique_lock lock(mutex_);
   if (--work.pending > 0) return;
   lock.unlock();
