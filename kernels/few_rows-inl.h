@@ -9,14 +9,10 @@
 #endif
 
 #include <algorithm>
-#include <cstring>
 
-#include "hwy/aligned_allocator.h"
 #include "hwy/highway.h"
-#include "kernels/dot-inl.h"
-#include "kernels/integer_weights.h"
-#include "kernels/operand_rows.h"
 #include "kernels/product.h"
+#include "kernels/row_layout-inl.h"
 
 #if INGOT_INTEGER_DOTS
 INGOT_BEFORE_NAMESPACE();
@@ -24,28 +20,10 @@ namespace ingot {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr size_t kSums = hn::MaxLanes(DF());  // lanes of a sum
-inline constexpr size_t kPrefetch = 1024;            // bytes ahead in each row
-
-// Columns that one sum of integers covers: a group, a block that has several groups of whole units (each in lanes of
-// its own), or what one vector has.
-enum class Sums { kGroup, kBlock, kVector };
-template <int kBits>
-Sums SumsOf(const IntegerWeights& w) {
-  if (w.group_cols % Block<kBits>::kCols == 0 || w.group_cols >= w.slice.columns) return Sums::kGroup;
-  return w.group_cols % kPackUnit == 0 ? Sums::kBlock : Sums::kVector;
-}
+inline constexpr size_t kPrefetch = 1024;  // bytes ahead in each row
 
 // To the second cache: into the first, prefetches take the places of loads (a tenth slower).
 HWY_INLINE void PrefetchAhead(const std::byte* at) { __builtin_prefetch(at + kPrefetch, 0, 2); }
-
-// ---- rows of weights
-
-// A row of the matrix at work: its fields from the slice's first column, and its operands from the slice's first group.
-struct RowOfW {
-  FieldRows fields;
-  const float *s, *z, *o;
-};
 
 // The sum of o X over groups.
 inline float DotOffsets(const float* o, const float* sums, size_t groups) {
@@ -59,109 +37,184 @@ inline float DotOffsets(const float* o, const float* sums, size_t groups) {
   return total;
 }
 
-// The last block of a row, filled up with zeros: whole vectors are read.
-template <int kBits>
-struct TailBlock {
-  HWY_ALIGN std::byte bytes[kMaxFields][64];  // a block's are at most 64
-  float s[OperandRows::kSlack], z[OperandRows::kSlack];
+// ---- rows side by side
 
-  RowOfW Make(const RowOfW& row, size_t block, size_t units, size_t first_group, size_t groups) {
-    using B = Block<kBits>;
-    RowOfW tail{};
-    constexpr int kWidths[kMaxFields] = {B::kFirst, B::kSecond, B::kThird};
-    for (int f = 0; f < kMaxFields && kWidths[f] != 0; ++f) {
-      const size_t unit_bytes = 8 * static_cast<size_t>(kWidths[f]);
-      std::memset(bytes[f], 0, sizeof bytes[f]);
-      std::memcpy(bytes[f], row.fields[f] + block * B::kUnits * unit_bytes, units * unit_bytes);
-      tail.fields[f] = bytes[f];
-    }
-    const auto copy = [&](const float* from, float* to) {
-      std::fill(to, to + OperandRows::kSlack, 0.0f);
-      if (groups <= OperandRows::kSlack) std::copy(from + first_group, from + first_group + groups, to);
-      return to;
-    };
-    tail.s = copy(row.s, s), tail.z = copy(row.z, z);
-    return tail;
-  }
-};
-
-// Where a row has blocks, groups and their operands.
-template <int kBits>
-class RowLayout {
+// Rows of weights with rows of activations, X. What a sum over columns is, Arithmetic says:
+// - kX, kRows: rows of activations and of weights at a time; kBits; kShortGroups: whether groups of one and two blocks
+//   have loops of their own; unit(): of the results.
+// - Sums<kVaries>: the sums of one row of weights with each of X; kVaries: zero-points have an array. Start begins them
+//   at a place, the number of what such a sum covers (SumKind); AddBlock and AddVector add the products of a block of
+//   codes, or of one vector of it, with a block of X; AddTo adds s times them to totals, lane by lane.
+template <class Arithmetic>
+class RowProducts : RowLayout<Arithmetic::kBits> {
+  static constexpr int kBits = Arithmetic::kBits;
+  using Layout = RowLayout<kBits>;
   using B = Block<kBits>;
+  using typename Layout::LaneOperands;
+  template <bool kVaries>
+  using SumsOfRow = typename Arithmetic::template Sums<kVaries>;
 
  public:
-  static constexpr size_t kBlockBytes = 8 * B::kFirst * B::kUnits;  // of the widest field
+  using X = typename Arithmetic::X;
+  static constexpr int kX = Arithmetic::kX, kRows = Arithmetic::kRows;
 
-  explicit RowLayout(const IntegerWeights& w) : kind_(SumsOf<kBits>(w)), full_blocks_(w.slice.columns / B::kCols) {
-    const size_t tail_cols = w.slice.columns - full_blocks_ * B::kCols;
-    tail_units_ = CeilDiv(tail_cols, kPackUnit);
-    if (kind_ == Sums::kGroup) {
-      per_group_ = CeilDiv(std::min(w.group_cols, w.slice.columns), B::kCols);
-      full_groups_ = full_blocks_ / per_group_;
-      return;
-    }
-    groups_ = B::kCols / w.group_cols;
-    tail_groups_ = CeilDiv(tail_cols, w.group_cols);
-    for (size_t v = 0; v < B::kVectors; ++v) {
-      for (size_t lane = 0; lane < kSums; ++lane)
-        lane_group_[v][lane] = static_cast<int32_t>(B::Column(v, 4 * lane) / w.group_cols);
-    }
+  RowProducts(const IntegerWeights& w, const X* x) : Layout(w), varies_(w.varies), arithmetic_(w, x) {}
+
+  float unit() const { return arithmetic_.unit(); }  // of Run's results
+
+  // result[r * kX + n] for row r and activations n, without the scale of x and offsets.
+  void Run(const RowOfW* rows, float* result) const {
+    varies_ ? RunOf<true>(rows, result) : RunOf<false>(rows, result);
   }
 
- protected:
-  // Where the operands of a block's lanes are: in a vector from a multiple of kSums groups on, which crosses no line of
-  // the cache (a block has a power of two of groups).
-  class LaneOperands {
-   public:
-    HWY_INLINE LaneOperands(const RowLayout& layout, size_t group) : first_(group / kSums * kSums) {
-      const auto in_vector = hn::Set(DSum(), static_cast<int32_t>(group % kSums));
-      INGOT_UNROLL for (size_t v = 0; v < B::kVectors; ++v) lanes_[v] =
-          hn::Add(hn::Load(DSum(), layout.lane_group_[v]), in_vector);
-    }
-    HWY_INLINE VF Load(const float* operands) const { return hn::LoadU(DF(), operands + first_); }
-    // To each lane of vector v that of its group.
-    template <int v>
-    HWY_INLINE VF Spread(VF operands) const {
-      return hn::TableLookupLanes(operands, hn::IndicesFromVec(DF(), lanes_[v]));
-    }
+ private:
+  using Totals = VF[kX];
 
-   private:
-    size_t first_;
-    VSum lanes_[B::kVectors];
+  template <bool kVaries>
+  HWY_INLINE void RunOf(const RowOfW* rows, float* result) const {
+    if (this->kind_ == SumKind::kBlock) return Fine<kVaries, true>(rows, result);
+    if (this->kind_ == SumKind::kVector) return Fine<kVaries, false>(rows, result);
+    if constexpr (Arithmetic::kShortGroups) {
+      if (this->per_group_ == 1) return Coarse<kVaries, 1>(rows, result);
+      if (this->per_group_ == 2) return Coarse<kVaries, 2>(rows, result);
+    }
+    Coarse<kVaries, 0>(rows, result);
+  }
+
+  // Groups of whole blocks: kPerGroup of them, or, 0, per_group_.
+  template <bool kVaries, size_t kPerGroup>
+  HWY_NOINLINE void Coarse(const RowOfW* in, float* result) const {
+    VF totals[kRows][kX];
+    RowOfW rows[kRows];
+    Begin(in, rows, totals);
+    SumsOfRow<kVaries> sums(arithmetic_);
+    const size_t per_group = kPerGroup != 0 ? kPerGroup : this->per_group_, groups = this->full_groups_;
+    for (size_t g = 0; g < groups; ++g) {
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+        const Operands<kVaries> operands(rows[r], g);
+        sums.Start(g, operands.z);
+        if constexpr (kPerGroup != 0) {
+          INGOT_UNROLL for (size_t b = 0; b < kPerGroup; ++b) AddAhead(rows[r], g * kPerGroup + b, sums);
+        } else {
+          for (size_t b = g * per_group; b < (g + 1) * per_group; ++b) AddAhead(rows[r], b, sums);
+        }
+        sums.AddTo(totals[r], g, operands.s, operands.z);
+      }
+    }
+    if (groups * per_group < this->full_blocks_ || this->tail_units_ != 0) {
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) LastGroup<kVaries>(rows[r], groups, totals[r]);
+    }
+    Reduce(totals, result);
+  }
+
+  // The last group, where it is a part of one or ends with a part of a block.
+  template <bool kVaries>
+  HWY_NOINLINE void LastGroup(const RowOfW& row, size_t group, Totals& totals) const {
+    SumsOfRow<kVaries> sums(arithmetic_);
+    const Operands<kVaries> operands(row, group);
+    sums.Start(group, operands.z);
+    for (size_t b = group * this->per_group_; b < this->full_blocks_; ++b)
+      sums.AddBlock(BlockCodes<kBits>(row.fields, b), b);
+    if (this->tail_units_ != 0) {
+      TailBlock<kBits> tail;
+      sums.AddBlock(BlockCodes<kBits>(this->Tail(row, tail).fields, 0), this->full_blocks_);
+    }
+    sums.AddTo(totals, group, operands.s, operands.z);
+  }
+
+  // Groups smaller than a block: the lanes of a vector belong to several. kBlock: each lane to the same in all vectors.
+  template <bool kVaries, bool kBlock>
+  HWY_NOINLINE void Fine(const RowOfW* in, float* result) const {
+    VF totals[kRows][kX];
+    RowOfW rows[kRows];
+    Begin(in, rows, totals);
+    SumsOfRow<kVaries> sums(arithmetic_);
+    for (size_t b = 0; b < this->full_blocks_; ++b) {
+      const LaneOperands operands(*this, this->groups_ * b);
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+        PrefetchAhead(rows[r].fields[0] + Layout::kBlockBytes * b);
+        FineBlock<kVaries, kBlock>(rows[r], b, b, operands, sums, totals[r]);
+      }
+    }
+    if (this->tail_units_ != 0) {
+      const LaneOperands operands(*this, 0);
+      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+        TailBlock<kBits> tail;
+        FineBlock<kVaries, kBlock>(this->Tail(rows[r], tail), 0, this->full_blocks_, operands, sums, totals[r]);
+      }
+    }
+    Reduce(totals, result);
+  }
+
+  template <bool kVaries, bool kBlock>
+  HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, const LaneOperands& operands,
+                            SumsOfRow<kVaries>& sums, Totals& totals) const {
+    const VF s = operands.Load(row.s), z = kVaries ? operands.Load(row.z) : s;
+    const BlockCodes<kBits> codes(row.fields, block);
+    if constexpr (kBlock) {
+      const VF block_z = operands.template Spread<0>(z);
+      sums.Start(x_block, block_z);
+      sums.AddBlock(codes, x_block);
+      sums.AddTo(totals, x_block, operands.template Spread<0>(s), block_z);
+    } else {
+      FineVector<kVaries, 0>(codes, x_block, operands, s, z, sums, totals);
+    }
+  }
+  template <bool kVaries, int v>
+  HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, const LaneOperands& operands, VF s, VF z,
+                             SumsOfRow<kVaries>& sums, Totals& totals) const {
+    const size_t place = x_block * B::kVectors + v;
+    const VF vector_z = operands.template Spread<v>(z);
+    sums.Start(place, vector_z);
+    sums.template AddVector<v>(codes, x_block);
+    sums.AddTo(totals, place, operands.template Spread<v>(s), vector_z);
+    if constexpr (v + 1 < static_cast<int>(B::kVectors))
+      FineVector<kVaries, v + 1>(codes, x_block, operands, s, z, sums, totals);
+  }
+
+  template <bool kVaries>
+  struct Operands {
+    HWY_INLINE Operands(const RowOfW& row, size_t group)
+        : s(hn::Set(DF(), row.s[group])), z(kVaries ? hn::Set(DF(), row.z[group]) : s) {}
+    VF s, z;
   };
 
-  // The last block of a row, in `tail`; its groups are from the first one on, if they are finer than a block.
-  RowOfW Tail(const RowOfW& row, TailBlock<kBits>& tail) const {
-    return tail.Make(row, full_blocks_, tail_units_, groups_ * full_blocks_, tail_groups_);
+  static HWY_INLINE void Begin(const RowOfW* in, RowOfW (&rows)[kRows], VF (&totals)[kRows][kX]) {
+    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+      rows[r] = in[r];
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[r][n] = hn::Zero(DF());
+    }
   }
 
-  Sums kind_;
-  size_t full_blocks_, tail_units_ = 0;
-  size_t per_group_ = 1, full_groups_ = 0;  // blocks, where groups are made of them
-  size_t groups_ = 0, tail_groups_ = 0;     // of a block, where they are finer
-  HWY_ALIGN int32_t lane_group_[B::kVectors][kSums] = {};
-};
+  // Of a block of the row and of x, and asks for the codes that come later.
+  template <class S>
+  static HWY_INLINE void AddAhead(const RowOfW& row, size_t block, S& sums) {
+    PrefetchAhead(row.fields[0] + Layout::kBlockBytes * block);
+    sums.AddBlock(BlockCodes<kBits>(row.fields, block), block);
+  }
 
-// Whether RowLayout can take these weights.
-template <int kBits>
-bool HasLayout(const IntegerWeights& w) {
-  if (SumsOf<kBits>(w) == Sums::kGroup) return true;
-  const uint64_t block = Block<kBits>::kCols;
-  return block % w.group_cols == 0 && w.group_cols % 4 == 0 && block / w.group_cols <= kSums;
-}
+  static HWY_INLINE void Reduce(const VF (&totals)[kRows][kX], float* result) {
+    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) {
+        result[r * kX + n] = hn::GetLane(hn::SumOfLanes(DF(), totals[r][n]));
+      }
+    }
+  }
+
+  const bool varies_;
+  const Arithmetic arithmetic_;
+};
 
 // ---- the matrix
 
 // Rows [begin, end) of the slice with the activations of x, offsets included, by way of several rows at a time that lie
-// far apart: one row alone, or rows next to each other, read memory more slowly. Products multiplies kRows rows with kX
-// of activations.
-template <class Products>
-void MultiplyRows(const IntegerWeights& w, const typename Products::X* x, uint64_t begin, uint64_t end,
+// far apart: one row alone, or rows next to each other, read memory more slowly.
+template <class Arithmetic>
+void MultiplyRows(const IntegerWeights& w, const typename Arithmetic::X* x, uint64_t begin, uint64_t end,
                   const Product& p, uint64_t first_x) {
-  constexpr int kRows = Products::kRows, kX = Products::kX;
+  constexpr int kRows = Arithmetic::kRows, kX = Arithmetic::kX;
   const Linear& l = w.matrix->linear;
-  const Products products(w, x);
+  const RowProducts<Arithmetic> products(w, x);
   const uint64_t stride = CeilDiv(end - begin, kRows), first_group = w.slice.column / l.group_cols;
   const size_t groups = CeilDiv(w.slice.columns, w.group_cols);
   OperandRows scales[kRows], zeros[kRows], offsets[kRows];

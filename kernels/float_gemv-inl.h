@@ -134,21 +134,18 @@ FloatsOfX MakeFloats(const IntegerWeights& w, const float* x) {
   return out;
 }
 
-// As RowProducts, in floats.
-template <int kBits, bool kTables, int kActivations, int kRowsAtOnce>
-class FloatRowProducts : RowLayout<kBits> {
-  using Layout = RowLayout<kBits>;
-  using B = Block<kBits>;
-  using typename Layout::LaneOperands;
-  template <bool kVaries>
-  using Values = std::conditional_t<kTables, TableValues<kBits>, PlainValues<kBits, kVaries>>;
+// For RowProducts: sums of floats, two of each, since each waits for itself.
+template <int kBitsOf, bool kTables, int kActivations, int kRowsAtOnce>
+class FloatArithmetic {
+  using B = Block<kBitsOf>;
 
  public:
   using X = FloatsOfX;
-  static constexpr int kX = kActivations, kRows = kRowsAtOnce;
+  static constexpr int kBits = kBitsOf, kX = kActivations, kRows = kRowsAtOnce;
+  static constexpr bool kShortGroups = false;
 
-  FloatRowProducts(const IntegerWeights& w, const FloatsOfX* x)
-      : Layout(w), w_(w), x_(x), z_(w.matrix->linear.codebook ? 0.0f : static_cast<float>(w.z)) {
+  FloatArithmetic(const IntegerWeights& w, const FloatsOfX* x)
+      : x_(x), z_(w.matrix->linear.codebook ? 0.0f : static_cast<float>(w.z)) {
     for (size_t i = 0; i < 2 * kFloats; ++i) {
       const size_t code = i % (size_t{1} << kBits);
       book_[i] =
@@ -156,164 +153,55 @@ class FloatRowProducts : RowLayout<kBits> {
     }
   }
 
-  float unit() const { return 1.0f; }
+  static constexpr float unit() { return 1.0f; }
 
-  void Run(const RowOfW* rows, float* result) const {
-    if (this->kind_ == Sums::kGroup) {
-      w_.varies ? Coarse<true>(rows, result) : Coarse<false>(rows, result);
-    } else if (this->kind_ == Sums::kBlock) {
-      w_.varies ? Fine<true, true>(rows, result) : Fine<false, true>(rows, result);
-    } else {
-      w_.varies ? Fine<true, false>(rows, result) : Fine<false, false>(rows, result);
+  template <bool kVaries>
+  class Sums {
+   public:
+    explicit HWY_INLINE Sums(const FloatArithmetic& arithmetic)
+        : a_(arithmetic), values_(arithmetic.book_, arithmetic.z_) {}
+
+    HWY_INLINE void Start(size_t, VF z) {
+      if constexpr (kVaries) values_.Set(z);
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) sums_[n][0] = sums_[n][1] = hn::Zero(DF());
     }
-  }
+    HWY_INLINE void AddBlock(const BlockCodes<kBits>& codes, size_t x_block) { AddVectors<0>(codes, x_block); }
+    template <int v>
+    HWY_INLINE void AddVector(const BlockCodes<kBits>& codes, size_t x_block) {
+      const VB bytes = codes.template GetUnmasked<v>();
+      const size_t place = x_block * B::kVectors + v;
+      AddBytes<0>(bytes, place);
+      AddBytes<1>(bytes, place);
+      AddBytes<2>(bytes, place);
+      AddBytes<3>(bytes, place);
+    }
+    HWY_INLINE void AddTo(VF (&totals)[kX], size_t, VF s, VF) const {
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[n] = hn::MulAdd(s, hn::Add(sums_[n][0], sums_[n][1]), totals[n]);
+    }
+
+   private:
+    template <int v>
+    HWY_INLINE void AddVectors(const BlockCodes<kBits>& codes, size_t x_block) {
+      AddVector<v>(codes, x_block);
+      if constexpr (v + 1 < static_cast<int>(B::kVectors)) AddVectors<v + 1>(codes, x_block);
+    }
+    template <int j>
+    HWY_INLINE void AddBytes(VB codes, size_t place) {
+      const VF value = values_.template At<j>(codes);
+      INGOT_UNROLL for (int n = 0; n < kX; ++n) {
+        const VF x = hn::Load(DF(), a_.x_[n].values.get() + (4 * place + j) * kFloats);
+        sums_[n][j % 2] = hn::MulAdd(value, x, sums_[n][j % 2]);
+      }
+    }
+
+    const FloatArithmetic& a_;
+    std::conditional_t<kTables, TableValues<kBits>, PlainValues<kBits, kVaries>> values_;
+    VF sums_[kX][2];
+  };
 
  private:
-  using Totals = VF[kX];
-
-  // Groups of whole blocks.
-  template <bool kVaries>
-  HWY_NOINLINE void Coarse(const RowOfW* in, float* result) const {
-    const DF df;
-    VF totals[kRows][kX];
-    RowOfW rows[kRows];
-    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-      rows[r] = in[r];
-      INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[r][n] = hn::Zero(df);
-    }
-    Values<kVaries> values(book_, z_);
-    const size_t per_group = this->per_group_, groups = this->full_groups_;
-    for (size_t g = 0; g < groups; ++g) {
-      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-        if constexpr (kVaries) values.Set(hn::Set(df, rows[r].z[g]));
-        VF sums[kX][2];
-        Clear(sums);
-        for (size_t b = g * per_group; b < (g + 1) * per_group; ++b) {
-          PrefetchAhead(rows[r].fields[0] + Layout::kBlockBytes * b);
-          AddBlockTo(rows[r], b, b, values, sums);
-        }
-        AddScaled(hn::Set(df, rows[r].s[g]), sums, totals[r]);
-      }
-    }
-    if (groups * per_group < this->full_blocks_ || this->tail_units_ != 0) {
-      INGOT_UNROLL for (int r = 0; r < kRows; ++r) LastGroup<kVaries>(rows[r], groups, totals[r]);
-    }
-    Reduce(totals, result);
-  }
-
-  // The last group, where it is a part of one or ends with a part of a block.
-  template <bool kVaries>
-  HWY_NOINLINE void LastGroup(const RowOfW& row, size_t group, Totals& totals) const {
-    Values<kVaries> values(book_, z_);
-    if constexpr (kVaries) values.Set(hn::Set(DF(), row.z[group]));
-    VF sums[kX][2];
-    Clear(sums);
-    for (size_t b = group * this->per_group_; b < this->full_blocks_; ++b) AddBlockTo(row, b, b, values, sums);
-    if (this->tail_units_ != 0) {
-      TailBlock<kBits> tail;
-      AddBlockTo(this->Tail(row, tail), 0, this->full_blocks_, values, sums);
-    }
-    AddScaled(hn::Set(DF(), row.s[group]), sums, totals);
-  }
-
-  // Groups smaller than a block: the lanes of a vector belong to several. kBlock: each lane to the same in all vectors.
-  template <bool kVaries, bool kBlock>
-  HWY_NOINLINE void Fine(const RowOfW* in, float* result) const {
-    VF totals[kRows][kX];
-    RowOfW rows[kRows];
-    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-      rows[r] = in[r];
-      INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[r][n] = hn::Zero(DF());
-    }
-    Values<kVaries> values(book_, z_);
-    for (size_t b = 0; b < this->full_blocks_; ++b) {
-      const LaneOperands operands(*this, this->groups_ * b);
-      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-        PrefetchAhead(rows[r].fields[0] + Layout::kBlockBytes * b);
-        FineBlock<kVaries, kBlock>(rows[r], b, b, operands, values, totals[r]);
-      }
-    }
-    if (this->tail_units_ != 0) {
-      const LaneOperands operands(*this, 0);
-      INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-        TailBlock<kBits> tail;
-        FineBlock<kVaries, kBlock>(this->Tail(rows[r], tail), 0, this->full_blocks_, operands, values, totals[r]);
-      }
-    }
-    Reduce(totals, result);
-  }
-
-  template <bool kVaries, bool kBlock>
-  HWY_INLINE void FineBlock(const RowOfW& row, size_t block, size_t x_block, const LaneOperands& operands,
-                            Values<kVaries>& values, Totals& totals) const {
-    const VF s = operands.Load(row.s), z = kVaries ? operands.Load(row.z) : s;
-    if constexpr (kBlock) {
-      if constexpr (kVaries) values.Set(operands.template Spread<0>(z));
-      VF sums[kX][2];
-      Clear(sums);
-      AddBlockTo(row, block, x_block, values, sums);
-      AddScaled(operands.template Spread<0>(s), sums, totals);
-    } else {
-      FineVector<kVaries, 0>(BlockCodes<kBits>(row.fields, block), x_block, operands, s, z, values, totals);
-    }
-  }
-  template <bool kVaries, int v>
-  HWY_INLINE void FineVector(const BlockCodes<kBits>& codes, size_t x_block, const LaneOperands& operands, VF s, VF z,
-                             Values<kVaries>& values, Totals& totals) const {
-    if constexpr (kVaries) values.Set(operands.template Spread<v>(z));
-    VF sums[kX][2];
-    Clear(sums);
-    AddVector(codes.template GetUnmasked<v>(), x_block * B::kVectors + v, values, sums);
-    AddScaled(operands.template Spread<v>(s), sums, totals);
-    if constexpr (v + 1 < static_cast<int>(B::kVectors))
-      FineVector<kVaries, v + 1>(codes, x_block, operands, s, z, values, totals);
-  }
-
-  // ---- sums of (m - z) x: two of each, since each waits for itself
-
-  static HWY_INLINE void Clear(VF (&sums)[kX][2]) {
-    INGOT_UNROLL for (int n = 0; n < kX; ++n) sums[n][0] = sums[n][1] = hn::Zero(DF());
-  }
-  static HWY_INLINE void AddScaled(VF s, const VF (&sums)[kX][2], Totals& totals) {
-    INGOT_UNROLL for (int n = 0; n < kX; ++n) totals[n] = hn::MulAdd(s, hn::Add(sums[n][0], sums[n][1]), totals[n]);
-  }
-  template <class V>
-  HWY_INLINE void AddBlockTo(const RowOfW& row, size_t block, size_t x_block, const V& values,
-                             VF (&sums)[kX][2]) const {
-    AddVectors<0>(BlockCodes<kBits>(row.fields, block), x_block, values, sums);
-  }
-  template <int v, class V>
-  HWY_INLINE void AddVectors(const BlockCodes<kBits>& codes, size_t x_block, const V& values, VF (&sums)[kX][2]) const {
-    AddVector(codes.template GetUnmasked<v>(), x_block * B::kVectors + v, values, sums);
-    if constexpr (v + 1 < static_cast<int>(B::kVectors)) AddVectors<v + 1>(codes, x_block, values, sums);
-  }
-  template <class V>
-  HWY_INLINE void AddVector(VB codes, size_t place, const V& values, VF (&sums)[kX][2]) const {
-    AddBytes<0>(codes, place, values, sums);
-    AddBytes<1>(codes, place, values, sums);
-    AddBytes<2>(codes, place, values, sums);
-    AddBytes<3>(codes, place, values, sums);
-  }
-  template <int j, class V>
-  HWY_INLINE void AddBytes(VB codes, size_t place, const V& values, VF (&sums)[kX][2]) const {
-    const VF value = values.template At<j>(codes);
-    INGOT_UNROLL for (int n = 0; n < kX; ++n) {
-      const VF x = hn::Load(DF(), x_[n].values.get() + (4 * place + j) * kFloats);
-      sums[n][j % 2] = hn::MulAdd(value, x, sums[n][j % 2]);
-    }
-  }
-
-  static void Reduce(const VF (&totals)[kRows][kX], float* result) {
-    INGOT_UNROLL for (int r = 0; r < kRows; ++r) {
-      INGOT_UNROLL for (int n = 0; n < kX; ++n) {
-        result[r * kX + n] = hn::GetLane(hn::SumOfLanes(DF(), totals[r][n]));
-      }
-    }
-  }
-
-  const IntegerWeights& w_;
-  const FloatsOfX* x_;
-  float z_;
+  const FloatsOfX* const x_;
+  const float z_;
   float book_[2 * kFloats];
 };
 

@@ -25,8 +25,8 @@ bool MultiplyFloatsBy(const IntegerWeights& w, const Product& p) {
   InEqualParts(w.slice.rows, 4, w.slice.rows * w.slice.columns, [&](uint64_t begin, uint64_t end) {
     uint64_t n = 0;
     for (; n + 4 <= p.x_rows; n += 4)
-      MultiplyRows<FloatRowProducts<kBits, kTables, 4, 2>>(w, x.data() + n, begin, end, p, n);
-    for (; n < p.x_rows; ++n) MultiplyRows<FloatRowProducts<kBits, kTables, 1, 4>>(w, x.data() + n, begin, end, p, n);
+      MultiplyRows<FloatArithmetic<kBits, kTables, 4, 2>>(w, x.data() + n, begin, end, p, n);
+    for (; n < p.x_rows; ++n) MultiplyRows<FloatArithmetic<kBits, kTables, 1, 4>>(w, x.data() + n, begin, end, p, n);
   });
   return true;
 }
@@ -35,7 +35,8 @@ template <int kBits>
 bool MultiplyFloats(const IntegerWeights& w, const Product& p) {
   if (!HasLayout<kBits>(w)) return false;
   constexpr bool kOneTable = (size_t{1} << kBits) <= kFloats;
-  const bool several = w.varies && SumsOf<kBits>(w) != Sums::kGroup;  // zero-points for which a table is needed at once
+  const bool several =
+      w.varies && SumsOf<kBits>(w) != SumKind::kGroup;  // zero-points for which a table is needed at once
   if (w.matrix->linear.codebook || (kOneTable && !several)) {
     if constexpr (kBits <= 4) return !several && MultiplyFloatsBy<kBits, true>(w, p);
     return false;

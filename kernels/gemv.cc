@@ -30,9 +30,10 @@ bool Multiply(const IntegerWeights& w, const Product& p) {
     if constexpr (kBits == 2 || kBits == 3 || kBits == 4 || kBits == 8) {  // the usual ones also by four activations
       constexpr int kFourRows = kVectorBytes == 64 ? 2 : 1;
       for (; n + 4 <= p.x_rows; n += 4)
-        MultiplyRows<RowProducts<kBits, kBook, kPlanes, 4, kFourRows>>(w, x.data() + n, begin, end, p, n);
+        MultiplyRows<IntegerArithmetic<kBits, kBook, kPlanes, 4, kFourRows>>(w, x.data() + n, begin, end, p, n);
     }
-    for (; n < p.x_rows; ++n) MultiplyRows<RowProducts<kBits, kBook, kPlanes, 1, 4>>(w, x.data() + n, begin, end, p, n);
+    for (; n < p.x_rows; ++n)
+      MultiplyRows<IntegerArithmetic<kBits, kBook, kPlanes, 1, 4>>(w, x.data() + n, begin, end, p, n);
   });
   return true;
 }
