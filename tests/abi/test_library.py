@@ -102,7 +102,7 @@ class LibraryTest(unittest.TestCase):
         (project / "CMakeLists.txt").write_text(
             "cmake_minimum_required(VERSION 3.25)\nproject(example LANGUAGES C)\nfind_package(ingot 0.1 REQUIRED)\n"
             f"add_executable(example {path})\ntarget_link_libraries(example PRIVATE ingot::ingot)\n", encoding="utf-8")
-        run("cmake", "-S", project, "-B", project / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
+        run("cmake", "-G", "Ninja", "-S", project, "-B", project / "build", f"-DCMAKE_PREFIX_PATH={prefix}")
         run("cmake", "--build", project / "build")
         self.check_example(project / "build" / "example", prefix)
 
