@@ -35,8 +35,8 @@ template <int kBits>
 bool MultiplyFloats(const IntegerWeights& w, const Product& p) {
   if (!HasLayout<kBits>(w)) return false;
   constexpr bool kOneTable = (size_t{1} << kBits) <= kFloats;
-  const bool several =
-      w.varies && SumsOf<kBits>(w) != SumKind::kGroup;  // zero-points for which a table is needed at once
+  // Zero-points for which a table is needed at once.
+  const bool several = w.varies && SumsOf<kBits>(w) != SumKind::kGroup;
   if (w.matrix->linear.codebook || (kOneTable && !several)) {
     if constexpr (kBits <= 4) return !several && MultiplyFloatsBy<kBits, true>(w, p);
     return false;

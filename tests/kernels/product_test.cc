@@ -160,13 +160,15 @@ TEST_CASE("products of every width and group size around a block") {
   for (int bits = 1; bits <= 8; ++bits) {
     for (const uint64_t group : {8, 16, 32, 64, 128, 256, 512, 1100}) {
       for (const uint64_t cols : {512, 1100}) {
-        Linear l;
-        l.bits = bits, l.rows = 19, l.cols = cols, l.group_rows = 1, l.group_cols = std::min(group, cols);
-        l.s = Operand::Array(DType::kF16);
-        if (bits % 2 == 0) l.z = Operand::Nested();
-        if (group % 64 == 0) l.z = Operand::Constant(static_cast<float>(1 << (bits - 1)));  // symmetric
-        if (dice.Half()) l.o = Operand::Array(DType::kF32);
-        CheckMatrix(dice.Fill(l), dice);
+        for (const bool symmetric : {false, true}) {
+          Linear l;
+          l.bits = bits, l.rows = 19, l.cols = cols, l.group_rows = 1, l.group_cols = std::min(group, cols);
+          l.s = Operand::Array(DType::kF16);
+          if (bits % 2 == 0) l.z = Operand::Nested();
+          if (symmetric) l.z = Operand::Constant(static_cast<float>(1 << (bits - 1)));
+          if (dice.Half()) l.o = Operand::Array(DType::kF32);
+          CheckMatrix(dice.Fill(l), dice);
+        }
       }
     }
   }

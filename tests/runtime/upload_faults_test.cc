@@ -2,7 +2,9 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "runtime/device/upload.h"
 #include "tests/support/device_planes.h"
@@ -278,6 +280,7 @@ TEST_CASE("an upload stops when it is told to") {
       Uploader::Hooks hooks;
       hooks.progress = [&](uint64_t, uint64_t) {
         CHECK(calls <= n);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // others wait to report meanwhile
         return calls++ < n;
       };
       hooks.on_tensor = [&](size_t, const Uploader::Outcome&) { after = after || calls > n; };
